@@ -1,0 +1,3 @@
+module github.com/nego-sso/nego
+
+go 1.26.0

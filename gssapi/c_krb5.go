@@ -1,0 +1,20 @@
+//go:build cgo && unix
+
+package gssapi
+
+// #cgo noescape nego_krb5_cache
+// #cgo nocallback nego_krb5_cache
+// #cgo noescape nego_krb5_keytab
+// #cgo nocallback nego_krb5_keytab
+// #include "shim.h"
+import "C"
+
+func krb5Cache(name string) result {
+	s, n := stringArg(name)
+	return take(C.nego_krb5_cache(s, n))
+}
+
+func krb5Keytab(name string) result {
+	s, n := stringArg(name)
+	return take(C.nego_krb5_keytab(s, n))
+}

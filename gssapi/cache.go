@@ -1,0 +1,101 @@
+package gssapi
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// Cache is what a Kerberos ticket cache holds, as klist shows it: names and times, no keys.
+type Cache struct {
+	Name      string // with its type, as in FILE:/tmp/krb5cc_1000
+	Principal string // whose tickets they are
+	Tickets   []Ticket
+}
+
+// Ticket describes one ticket of a [Cache].
+type Ticket struct {
+	Client, Server string
+	Encryption     string // of the session key, as in aes256-cts-hmac-sha1-96
+	AuthTime       time.Time
+	Start          time.Time
+	End            time.Time
+	RenewUntil     time.Time // zero: not renewable
+	Flags          TicketFlags
+}
+
+// TicketFlags are those of RFC 4120 section 5.3, the first bit being the highest.
+type TicketFlags uint32
+
+const (
+	TicketForwardable TicketFlags = 1 << 30
+	TicketForwarded   TicketFlags = 1 << 29
+	TicketProxiable   TicketFlags = 1 << 28
+	TicketRenewable   TicketFlags = 1 << 23
+	TicketInitial     TicketFlags = 1 << 22
+	TicketPreAuth     TicketFlags = 1 << 21
+	TicketOKDelegate  TicketFlags = 1 << 18
+)
+
+// ReadCache reads a ticket cache through libkrb5, so that every type of cache works
+// (krb5_cc_resolve and krb5_cc_next_cred). An empty name is the default cache, as KRB5CCNAME or krb5.conf choose
+// it. It changes nothing and talks to no KDC; a cache kept by a daemon, such as KCM, is asked for there.
+func ReadCache(ctx context.Context, name string) (*Cache, error) {
+	r, err := network.run(ctx, func() result {
+		r := krb5Cache(name)
+		if r.failed() {
+			r.explainCache(name)
+			r.detail = ""
+		}
+		return r
+	}, nil)
+	c := readCache(&r)
+	if err := r.err("read the ticket cache", c.Name, err); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// readCache unpacks a cache; after a failure the name may still be known.
+func readCache(r *result) *Cache {
+	u := unpack{r.out}
+	c := &Cache{Name: u.string(), Principal: u.string()}
+	for len(u.b) > 0 {
+		c.Tickets = append(c.Tickets, Ticket{
+			Client: u.string(), Server: u.string(), Encryption: u.string(),
+			AuthTime: u.time(), Start: u.time(), End: u.time(), RenewUntil: u.time(),
+			Flags: TicketFlags(u.u32()),
+		})
+	}
+	for i := range c.Tickets {
+		if c.Tickets[i].Start.IsZero() {
+			c.Tickets[i].Start = c.Tickets[i].AuthTime
+		}
+	}
+	return c
+}
+
+func (u *unpack) time() time.Time {
+	if t := u.u32(); t != 0 {
+		return time.Unix(int64(t), 0)
+	}
+	return time.Time{}
+}
+
+// tgt finds the ticket-granting ticket of the cache's own realm.
+func (c *Cache) tgt() *Ticket {
+	_, realm, _ := cutLast(c.Principal, "@")
+	for i := range c.Tickets {
+		if t := &c.Tickets[i]; t.Client == c.Principal && t.Server == "krbtgt/"+realm+"@"+realm {
+			return t
+		}
+	}
+	return nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}

@@ -1,0 +1,275 @@
+package gssapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// Options are what a context is to be. Nil is the same as the zero value. An acceptor uses
+// Credential and ChannelBinding only.
+type Options struct {
+	// Credential nil is the library's default. For an initiator that is looked up afresh by each
+	// context, as C programs do it, so a new kinit takes effect at once; for an acceptor it is any key of the
+	// default keytab, for Kerberos.
+	Credential     *Credential
+	Mech           OID           // zero: SPNEGO
+	Flags          Flags         // asked for; what was granted is in Info
+	Lifetime       time.Duration // asked for, in whole seconds; zero: the mechanism's default
+	ChannelBinding *ChannelBinding
+}
+
+// ChannelBinding ties a context to the channel it is made over: both sides must give the same
+// (gss_channel_bindings_struct, RFC 2744 section 3.11). For TLS only Data is used (RFC 5929).
+type ChannelBinding struct {
+	InitiatorType, AcceptorType uint32 // address families, GSS_C_AF_*; zero: unspecified
+	Initiator, Acceptor         []byte
+	Data                        []byte
+}
+
+func (b *ChannelBinding) pack() []byte {
+	if b == nil {
+		return nil
+	}
+	p := make([]byte, 0, 20+len(b.Initiator)+len(b.Acceptor)+len(b.Data))
+	for _, v := range []uint32{b.InitiatorType, b.AcceptorType, uint32(len(b.Initiator)), uint32(len(b.Acceptor)), uint32(len(b.Data))} {
+		p = binary.NativeEndian.AppendUint32(p, v)
+	}
+	return append(append(append(p, b.Initiator...), b.Acceptor...), b.Data...)
+}
+
+// SecContext is one side of a security context (gss_ctx_id_t, RFC 2743 section 2.2). Its methods are for
+// one goroutine at a time, except Close, which any goroutine may call at any time.
+type SecContext struct {
+	target Name // an initiator's
+	opts   Options
+
+	handle  *handle // its box is empty until the first step
+	cleanup runtime.Cleanup
+
+	err         error // a failed context stays failed
+	established bool
+	info        Info
+	named       bool // info has the names
+	delegated   atomic.Pointer[Credential]
+}
+
+// Info is what a context has come to (gss_inquire_context, RFC 2743 section 2.2.6).
+type Info struct {
+	Initiator Name      // zero before the context is established
+	Acceptor  Name      // zero where the mechanism does not tell
+	Mech      OID       // the mechanism in use; with SPNEGO the one negotiated, as soon as it is known
+	Flags     Flags     // granted so far
+	Expires   time.Time // zero: never, or not known yet
+	Initiated bool      // this side is the initiator
+}
+
+// NewInitiator begins a context with target. It makes no call of the library and cannot fail: the
+// first Step does the work.
+func NewInitiator(target Name, o *Options) *SecContext {
+	c := newSecContext(o)
+	c.target = target
+	c.info = Info{Initiated: true, Acceptor: target}
+	if c.opts.Mech == "" {
+		c.opts.Mech = SPNEGO
+	}
+	return c
+}
+
+// NewAcceptor begins the other side. It makes no call of the library and cannot fail.
+func NewAcceptor(o *Options) *SecContext {
+	return newSecContext(o)
+}
+
+func newSecContext(o *Options) *SecContext {
+	c := &SecContext{handle: newHandle(nil, ctxFree)}
+	c.cleanup = runtime.AddCleanup(c, (*handle).close, c.handle)
+	if o != nil {
+		c.opts = *o
+	}
+	return c
+}
+
+// Step takes the peer's token and returns the one to send to it (gss_init_sec_context and
+// gss_accept_sec_context, RFC 2743 sections 2.2.1 and 2.2.2). An initiator's first Step takes nil. Go on
+// until Established. What Step returns is to be sent, unless it is empty, also with the last step and
+// also with an error, where it tells the peer what went wrong.
+//
+// An initiator may talk to the KDC. When ctx ends, Step returns at once with context.Cause(ctx), and the
+// context is of no more use. After any error every later Step fails too.
+func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error) {
+	op, slots := "accept a context", acceptors
+	if c.info.Initiated {
+		op, slots = "initiate a context with", network
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	if c.established {
+		return nil, &Error{Op: op, Name: c.target.text, Code: ErrFailure, Text: "the context is established already"}
+	}
+	if ctx.Done() != nil {
+		in = bytes.Clone(in) // the call may outlive this one, and in is the caller's
+	}
+	l := leg{handle: c.handle, target: c.target, opts: &c.opts, initiate: c.info.Initiated, in: in}
+	r, cancelled := slots.run(ctx, l.step, (*result).freeCredential)
+	if cancelled != nil {
+		c.err = &Error{Op: op, Name: c.target.text, Code: ErrNoContext, Text: "an earlier step was abandoned when its Go context ended"}
+		c.handle.close()
+		return nil, r.err(op, c.target.text, cancelled)
+	}
+	if err := r.err(op, c.target.text, nil); err != nil {
+		c.err = err
+		c.handle.close()
+		return r.out, err
+	}
+	if r.mech != "" {
+		c.info.Mech = r.mech
+	}
+	c.info.Flags = Flags(r.flags)
+	if r.major&statusContinue == 0 {
+		c.established = true
+		c.info.Expires = expiry(r.lifetime)
+		if !c.info.Initiated {
+			c.setNames(r.names)
+		}
+		if r.box != nil {
+			c.delegated.Store(newCredential(r.box, Store{}, &acquisition{lifetime: indefinite}, true))
+		}
+		if c.handle.isClosed() {
+			c.dropDelegated()
+		}
+	}
+	return r.out, nil
+}
+
+// leg is one call of the library. It runs apart from its SecContext, which may have given up on it.
+type leg struct {
+	handle   *handle
+	target   Name
+	opts     *Options
+	initiate bool
+	in       []byte
+}
+
+func (l *leg) step() result {
+	if !l.handle.acquire() {
+		return result{major: uint32(ErrClosed)}
+	}
+	defer l.handle.release()
+	r := l.call()
+	if r.failed() {
+		usage, store := Initiate, Store{}
+		if !l.initiate {
+			usage = Accept
+		}
+		if l.opts.Credential != nil {
+			store = l.opts.Credential.pool.store
+		}
+		r.explainStep(usage, &store, l.target)
+	}
+	return r
+}
+
+func (l *leg) call() result {
+	if l.handle.box == nil {
+		// What must be the same on each leg goes to the C side once.
+		r := ctxNew(l.target, l.opts.Mech, l.opts.ChannelBinding.pack(), l.opts.Flags, seconds(l.opts.Lifetime, 0))
+		if r.failed() {
+			return r
+		}
+		l.handle.box = r.box
+	}
+	var cred box
+	switch {
+	case l.opts.Credential != nil:
+		pool := l.opts.Credential.pool
+		h, r := pool.take()
+		if r.failed() {
+			return r
+		}
+		defer pool.put(h)
+		cred = h.box
+	case !l.initiate:
+		r := acquire(&defaultAcceptor)
+		if r.failed() {
+			return r
+		}
+		defer credFree(r.box)
+		cred = r.box
+	}
+	if l.initiate {
+		return initStep(l.handle.box, cred, l.in)
+	}
+	r := acceptStep(l.handle.box, cred, l.in)
+	if !r.failed() && r.major&statusContinue == 0 {
+		return l.identify(r)
+	}
+	return r
+}
+
+// defaultAcceptor is any key of the default keytab, for Kerberos, raw and inside SPNEGO.
+var defaultAcceptor = acquisition{usage: Accept, mechs: packOIDs([]OID{SPNEGO, KRB5}), neg: packOIDs([]OID{KRB5}), lifetime: indefinite}
+
+// identify asks an accepted context who the initiator is. A context that cannot say that has failed.
+func (l *leg) identify(accepted result) result {
+	info := ctxInfo(l.handle.box)
+	if info.failed() {
+		accepted.freeCredential()
+		return info
+	}
+	accepted.names = info.out
+	return accepted
+}
+
+// Established reports whether the context is complete (GSS_S_COMPLETE). Only then is the peer who Info says.
+func (c *SecContext) Established() bool { return c.established }
+
+// Info returns what the context has come to so far. It is complete once the context is established.
+func (c *SecContext) Info() Info {
+	if c.established && !c.named && c.handle.acquire() {
+		r := ctxInfo(c.handle.box)
+		c.handle.release()
+		if !r.failed() {
+			c.setNames(r.out)
+		}
+	}
+	return c.info
+}
+
+// setNames takes names and mechanism out of what ctxInfo packed, and returns the rest.
+func (c *SecContext) setNames(packed []byte) unpack {
+	u := unpack{packed}
+	initiator, acceptor := u.name(), u.name()
+	c.info.Initiator = initiator
+	if !acceptor.IsZero() {
+		c.info.Acceptor = acceptor
+	}
+	if mech := internOID(u.bytes()); mech != "" {
+		c.info.Mech = mech
+	}
+	c.named = true
+	return u
+}
+
+// Delegated returns the credential that the initiator has delegated, or nil. The caller owns and
+// closes it; later calls return nil. One that nobody takes is closed with the context.
+func (c *SecContext) Delegated() *Credential { return c.delegated.Swap(nil) }
+
+// Close frees the context (gss_delete_sec_context, without a token for the peer: RFC 2743
+// section 2.2.3). It may be called again. A step that is under way ends undisturbed.
+func (c *SecContext) Close() error {
+	c.cleanup.Stop()
+	c.handle.close()
+	c.dropDelegated()
+	return nil
+}
+
+func (c *SecContext) dropDelegated() {
+	if d := c.delegated.Swap(nil); d != nil {
+		d.Close()
+	}
+}

@@ -1,0 +1,219 @@
+package gssapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAcquireDefault(t *testing.T) {
+	c, err := Acquire(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	info, err := c.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Name != Principal("user@NEGO.TEST") || info.Usage != Initiate || time.Until(info.Expires) < time.Hour || !slices.Contains(info.Mechs, KRB5) {
+		t.Errorf("%+v", info)
+	}
+	_, a := pair(t, &Options{Credential: c}, nil)
+	if got := a.Info().Initiator.String(); got != "user@NEGO.TEST" {
+		t.Error(got)
+	}
+}
+
+func TestAcquireStore(t *testing.T) {
+	ctx := t.Context()
+	if err := realm.AddUser("carol", "carol's \"password\" \\ 1"); err != nil {
+		t.Fatal(err)
+	}
+	cc := "FILE:" + filepath.Join(t.TempDir(), "cc")
+	if err := realm.Kinit(ctx, "alice", cc); err != nil {
+		t.Fatal(err)
+	}
+	client := filepath.Join(t.TempDir(), "client.keytab")
+	if err := realm.AddToKeytab(client, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name, want string
+		o          CredentialOptions
+	}{
+		{"cache", "alice@NEGO.TEST", CredentialOptions{Store: Store{CCache: cc}}},
+		{"cache and name", "alice@NEGO.TEST", CredentialOptions{Name: Principal("alice@NEGO.TEST"), Store: Store{CCache: cc}}},
+		{"cache and user", "alice@NEGO.TEST", CredentialOptions{Name: User("alice"), Store: Store{CCache: cc}}},
+		{"client keytab", "bob@NEGO.TEST", CredentialOptions{Store: Store{ClientKeytab: client, CCache: "MEMORY:bob"}}},
+		{"password", "carol@NEGO.TEST", CredentialOptions{Name: User("carol"), Store: Store{Password: "carol's \"password\" \\ 1"}}},
+		{"krb5 alone", "alice@NEGO.TEST", CredentialOptions{Mechs: []OID{KRB5}, Store: Store{CCache: cc}}},
+		{"SPNEGO alone", "alice@NEGO.TEST", CredentialOptions{Mechs: []OID{SPNEGO}, Store: Store{CCache: cc}}},
+		{"further key", "alice@NEGO.TEST", CredentialOptions{Store: Store{Extra: map[string]string{"ccache": cc}}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := Acquire(ctx, &tc.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for _, mech := range []OID{SPNEGO, KRB5} {
+				if mech == KRB5 && slices.Contains(tc.o.Mechs, SPNEGO) {
+					continue
+				}
+				_, a := pair(t, &Options{Credential: c, Mech: mech, Flags: FlagMutual}, nil)
+				if got := a.Info().Initiator.String(); got != tc.want {
+					t.Errorf("the acceptor saw %s through %v", got, mech)
+				}
+			}
+		})
+	}
+}
+
+func TestAcquireRefused(t *testing.T) {
+	cc := "FILE:" + filepath.Join(t.TempDir(), "cc")
+	if err := realm.Kinit(t.Context(), "alice", cc); err != nil {
+		t.Fatal(err)
+	}
+	missing := "FILE:" + filepath.Join(t.TempDir(), "keytab")
+	for _, tc := range []struct {
+		name, want, hint string
+		o                CredentialOptions
+	}{
+		{"another's cache", cc + " of alice@NEGO.TEST", "run kinit for that principal", CredentialOptions{Name: Principal("bob@NEGO.TEST"), Store: Store{CCache: cc}}},
+		{"wrong password", "initiate alice: ", "check the name and the password", CredentialOptions{Name: User("alice"), Store: Store{Password: "guess"}}},
+		{"unknown user", "'nobody@NEGO.TEST' not found", "check the name", CredentialOptions{Name: User("nobody"), Store: Store{Password: "guess"}}},
+		{"no client keytab", missing, "ktadd", CredentialOptions{Store: Store{ClientKeytab: missing, CCache: cc + ".none"}}},
+		{"key given twice", "there already", "", CredentialOptions{Store: Store{CCache: cc, Extra: map[string]string{"ccache": cc}}}},
+		{"NUL byte", "NUL", "", CredentialOptions{Store: Store{CCache: cc + "\x00"}}},
+		{"usage", "Usage(7)", "", CredentialOptions{Usage: 7}},
+	} {
+		c, err := Acquire(t.Context(), &tc.o)
+		if err == nil {
+			c.Close()
+			t.Errorf("%s: no error", tc.name)
+			continue
+		}
+		if text := err.Error(); !strings.Contains(text, tc.want) || !strings.Contains(text, tc.hint) || strings.Contains(text, "guess") {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+}
+
+func TestAcceptorCredential(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		o    CredentialOptions
+		ok   bool
+	}{
+		{"any key", CredentialOptions{}, true},
+		{"any key of the service", CredentialOptions{Name: Service("HTTP", "")}, true},
+		{"the service", CredentialOptions{Name: www}, true},
+		{"the principal", CredentialOptions{Name: Principal("HTTP/www.nego.test@NEGO.TEST")}, true},
+		{"another service", CredentialOptions{Name: Service("host", "")}, false},
+		{"another host", CredentialOptions{Name: Service("HTTP", "localhost")}, false},
+		{"keytab", CredentialOptions{Store: Store{Keytab: realm.KeytabFile}}, true},
+		{"no replay cache", CredentialOptions{Store: Store{Keytab: realm.KeytabFile, RCache: "none:"}}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.o.Usage = Accept
+			c, err := Acquire(t.Context(), &tc.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if info, err := c.Info(); err != nil || info.Usage != Accept {
+				t.Errorf("%+v, %v", info, err)
+			}
+			for _, mech := range []OID{SPNEGO, KRB5} {
+				i, a := NewInitiator(www, &Options{Mech: mech, Flags: FlagMutual}), NewAcceptor(&Options{Credential: c})
+				defer i.Close()
+				defer a.Close()
+				if err := handshake(i, a); (err == nil) != tc.ok {
+					t.Errorf("%v: %v", mech, err)
+				}
+			}
+		})
+	}
+}
+
+func TestCredentialBoth(t *testing.T) {
+	c, err := Acquire(t.Context(), &CredentialOptions{Usage: Both})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if info, err := c.Info(); err != nil || info.Usage != Both {
+		t.Errorf("%+v, %v", info, err)
+	}
+	pair(t, &Options{Credential: c}, nil)
+	pair(t, nil, &Options{Credential: c})
+}
+
+func TestStoreHidesPassword(t *testing.T) {
+	s := Store{CCache: "FILE:/x", Password: "hunter2"}
+	o := CredentialOptions{Name: User("alice"), Store: s}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "store", s, "options", o)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "store", s, "options", o, "pointer", &o)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&log, verb+"\n", s)
+		fmt.Fprintf(&log, verb+"\n", o)
+		fmt.Fprintf(&log, verb+"\n", &o)
+	}
+	for _, secret := range []string{"hunter2", fmt.Sprintf("%x", "hunter2")} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%s is printed:\n%s", secret, log.String())
+		}
+	}
+	if got := s.String(); got != "ccache=FILE:/x password=***" {
+		t.Error(got)
+	}
+}
+
+func TestCredentialClose(t *testing.T) {
+	c := newTicket(t, "alice")
+	i := NewInitiator(www, &Options{Credential: c})
+	defer i.Close()
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Info(); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := i.Step(context.Background(), nil); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestReadCache(t *testing.T) {
+	pair(t, nil, nil) // so that there is a service ticket
+	c, err := ReadCache(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name != realm.CCache || c.Principal != "user@NEGO.TEST" {
+		t.Errorf("%+v", c)
+	}
+	tgt := c.tgt()
+	if tgt == nil || tgt.Flags&TicketInitial == 0 || tgt.Flags&TicketForwardable == 0 || time.Until(tgt.End) < time.Hour || tgt.Start.After(time.Now()) {
+		t.Errorf("%+v", tgt)
+	}
+	if !slices.ContainsFunc(c.Tickets, func(t Ticket) bool {
+		return t.Server == "HTTP/www.nego.test@NEGO.TEST" && strings.HasPrefix(t.Encryption, "aes")
+	}) {
+		t.Errorf("%+v", c.Tickets)
+	}
+	missing := "FILE:" + filepath.Join(t.TempDir(), "cc")
+	if _, err := ReadCache(t.Context(), missing); err == nil || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), "kinit") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,250 @@
+package gssapi
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func init() {
+	children["initiate"] = func() {
+		for _, mech := range []OID{SPNEGO, KRB5} {
+			c := NewInitiator(Service("HTTP", "localhost"), &Options{Mech: mech})
+			_, err := c.Step(context.Background(), nil)
+			c.Close()
+			report(err)
+		}
+		_, err := Acquire(context.Background(), nil)
+		report(err)
+	}
+	children["accept"] = func() {
+		c := NewAcceptor(nil)
+		defer c.Close()
+		_, err := c.Step(context.Background(), []byte("a token"))
+		report(err)
+		_, err = Acquire(context.Background(), &CredentialOptions{Usage: Accept, Name: Service("HTTP", "")})
+		report(err)
+	}
+}
+
+// report prints an error as code, tab, text.
+func report(err error) {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		fmt.Printf("%v\t%v\n", e.Code, err)
+	} else {
+		fmt.Printf("%T\t%v\n", err, err)
+	}
+}
+
+// wantReports checks that each reported error has the code and holds every text.
+func wantReports(t *testing.T, out string, n int, code Code, texts ...string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != n {
+		t.Fatalf("%d errors, want %d:\n%s", len(lines), n, out)
+	}
+	for _, line := range lines {
+		got, text, _ := strings.Cut(line, "\t")
+		if got != code.Error() {
+			t.Errorf("code %q, want %q: %s", got, code.Error(), text)
+		}
+		for _, want := range texts {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q is not in %q", want, text)
+			}
+		}
+	}
+}
+
+func TestErrorNoTicket(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "cc")
+	out := child(t, "initiate", "KRB5CCNAME=FILE:"+missing)
+	wantReports(t, out, 3, ErrNoCred, "FILE:"+missing, "run kinit", "KRB5CCNAME")
+}
+
+func TestErrorExpiredTicket(t *testing.T) {
+	cc := filepath.Join(t.TempDir(), "cc")
+	if err := realm.Kinit(t.Context(), "alice", "FILE:"+cc); err != nil {
+		t.Fatal(err)
+	}
+	end := expire(t, cc)
+	out := child(t, "initiate", "KRB5CCNAME=FILE:"+cc)
+	steps, acquire, _ := cutLast(strings.TrimSpace(out), "\n")
+	texts := []string{"FILE:" + cc, "alice@NEGO.TEST", "expired at " + end.Format(time.RFC3339), "run kinit"}
+	wantReports(t, steps, 2, ErrFailure, append(texts, "Ticket expired")...) // the library's own status
+	wantReports(t, acquire, 1, ErrCredentialsExpired, texts...)
+	if strings.Contains(out, "Success") {
+		t.Error(out)
+	}
+}
+
+func TestErrorBrokenConfig(t *testing.T) {
+	conf := filepath.Join(t.TempDir(), "krb5.conf")
+	if err := os.WriteFile(conf, []byte("[libdefaults\n default_realm = NEGO.TEST\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := child(t, "initiate", "KRB5_CONFIG="+realm.Config+":"+conf)
+	t.Log(out)
+	if strings.Count(out, conf) != 3 || strings.Count(out, "KRB5_CONFIG") != 3 || strings.Contains(out, realm.Config) {
+		t.Errorf("not each error names %s alone:\n%s", conf, out)
+	}
+}
+
+func TestErrorMissingKeytab(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "keytab")
+	out := child(t, "accept", "KRB5_KTNAME=FILE:"+missing)
+	wantReports(t, out, 2, ErrNoCred, "FILE:"+missing, "ktadd", "KRB5_KTNAME")
+}
+
+func TestErrorWrongKeytab(t *testing.T) {
+	_, err := Acquire(t.Context(), &CredentialOptions{Usage: Accept, Name: Service("imap", "www.nego.test"), Store: Store{Keytab: realm.KeytabFile}})
+	if !errors.Is(err, ErrNoCred) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"imap@www.nego.test", realm.KeytabFile, "HTTP/localhost@NEGO.TEST (kvno "} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %q", want, err)
+		}
+	}
+}
+
+func TestErrorUnknownService(t *testing.T) {
+	for _, mech := range []OID{SPNEGO, KRB5} {
+		c := NewInitiator(Service("HTTP", "unknown.nego.test"), &Options{Mech: mech})
+		defer c.Close()
+		_, err := c.Step(t.Context(), nil)
+		var e *Error
+		if !errors.As(err, &e) || e.Code != ErrFailure {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"HTTP/unknown.nego.test@NEGO.TEST not found", "HTTP@unknown.nego.test", "user@NEGO.TEST", realm.CCache} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q is not in %q", want, err)
+			}
+		}
+		if _, again := c.Step(t.Context(), nil); again != err {
+			t.Errorf("the next step says %v", again)
+		}
+	}
+}
+
+func TestErrorIPAddress(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		c := NewInitiator(Service("HTTP", host), nil)
+		defer c.Close()
+		if _, err := c.Step(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "IP address") {
+			t.Error(err)
+		}
+	}
+}
+
+func TestErrorKDCDown(t *testing.T) {
+	c := NewInitiator(Service("HTTP", "www.nego.test"), &Options{Credential: newTicket(t, "alice")})
+	defer c.Close()
+	stopKDC(t)
+	_, err := c.Step(t.Context(), nil)
+	if !errors.Is(err, ErrFailure) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"KDC for realm 'NEGO.TEST'", "HTTP@www.nego.test", "alice@NEGO.TEST", "a KDC of its realm answers"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %q", want, err)
+		}
+	}
+}
+
+func TestErrorCacheUnreadable(t *testing.T) {
+	garbage := filepath.Join(t.TempDir(), "cc")
+	if err := os.WriteFile(garbage, []byte("this is no ticket cache"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ReadCache(t.Context(), "FILE:"+garbage)
+	if err == nil || !strings.Contains(err.Error(), garbage) {
+		t.Error(err)
+	}
+}
+
+// stopKDC stops the realm's KDC until the test ends.
+func stopKDC(t *testing.T) {
+	t.Helper()
+	if err := realm.StopKDC(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := realm.StartKDC(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// newTicket gets a ticket into a cache of the test's own.
+func newTicket(t *testing.T, user string) *Credential {
+	t.Helper()
+	cc := "FILE:" + filepath.Join(t.TempDir(), "cc")
+	if err := realm.Kinit(t.Context(), user, cc); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Acquire(t.Context(), &CredentialOptions{Store: Store{CCache: cc}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// expire moves the times of every ticket in a cache file a day into the past, and returns when the
+// last one ended. The file's layout is that of version 4, where numbers have the network's order.
+func expire(t *testing.T, file string) time.Time {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 2
+	u16 := func() int { at += 2; return int(binary.BigEndian.Uint16(b[at-2:])) }
+	u32 := func() int { at += 4; return int(binary.BigEndian.Uint32(b[at-4:])) }
+	data := func() { at += u32() }
+	principal := func() {
+		u32()
+		for n := u32() + 1; n > 0; n-- {
+			data()
+		}
+	}
+	at += u16()
+	principal()
+	var end time.Time
+	for at < len(b) {
+		principal()
+		principal()
+		u16()
+		data()
+		for i := range 4 {
+			if v := u32(); v != 0 {
+				v -= 2 * 86400
+				binary.BigEndian.PutUint32(b[at-4:], uint32(v))
+				if i == 2 {
+					end = time.Unix(int64(v), 0)
+				}
+			}
+		}
+		at += 1 + 4
+		for range 2 { // addresses, authorisation data
+			for n := u32(); n > 0; n-- {
+				u16()
+				data()
+			}
+		}
+		data()
+		data()
+	}
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return end
+}

@@ -1,0 +1,63 @@
+package gssapi
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/nego-sso/nego/krbtest"
+)
+
+// realm serves all tests of the package. It has the users alice and bob beside user, whose ticket is in
+// the default cache.
+var realm *krbtest.Realm
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv("GSSAPI_TEST_CHILD"); name != "" {
+		children[name]()
+		return
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	realm, err = krbtest.New(context.Background(), &krbtest.Options{
+		Users:    []string{"user", "alice", "bob"},
+		Services: []string{"HTTP/localhost", "HTTP/www.nego.test", "host/www.nego.test"},
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer realm.Close()
+	// Before the first call of the library, as setenv races with its getenv.
+	for _, kv := range realm.Env() {
+		k, v, _ := strings.Cut(kv, "=")
+		os.Setenv(k, v)
+	}
+	return m.Run()
+}
+
+// children are the functions that run in a process of their own, because they need another environment.
+var children = map[string]func(){}
+
+// child runs one of them and returns what it printed.
+func child(t *testing.T, name string, env ...string) string {
+	t.Helper()
+	if children[name] == nil {
+		t.Fatalf("no child %q", name)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), env...), "GSSAPI_TEST_CHILD="+name)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return string(out)
+}
+
+func env(name string) string { return os.Getenv(name) }

@@ -1,0 +1,89 @@
+package gssapi
+
+import "context"
+
+// Name is the name of a user or of a service: a text and the type that says how to read it. It is a
+// value. It holds no memory of the library, needs no Close and may be compared, copied and used by
+// many goroutines at once; the library imports it (gss_import_name) where it is used. The zero Name
+// is none.
+//
+// Two Names that are equal in Go are the same name. Two that differ may still mean one principal:
+// ask [Name.Equal].
+type Name struct {
+	text string
+	typ  OID
+}
+
+// Service names a service on a host, as in Service("HTTP", "www.example.com") for HTTP@www.example.com
+// (GSS_C_NT_HOSTBASED_SERVICE, RFC 2743 section 4.1). Whether the host is made canonical by DNS, and
+// which realm it is in, is decided by krb5.conf. With an empty host an acceptor takes any key of that
+// service.
+func Service(service, host string) Name {
+	if host != "" {
+		service += "@" + host
+	}
+	return Name{service, NTHostBased}
+}
+
+// Principal names a Kerberos principal, as in alice@EXAMPLE.COM or HTTP/www.example.com@EXAMPLE.COM
+// (GSS_KRB5_NT_PRINCIPAL_NAME, RFC 1964 section 2.1.1).
+func Principal(s string) Name { return Name{s, NTKRB5Principal} }
+
+// User names a user of the machine, for Kerberos the principal of that name in the default realm
+// (GSS_C_NT_USER_NAME, RFC 2743 section 4.2).
+func User(s string) Name { return Name{s, NTUser} }
+
+// NewName is a name of any type, for those without a function of their own.
+func NewName(text string, typ OID) Name { return Name{text, typ} }
+
+// String returns the text of the name.
+func (n Name) String() string { return n.text }
+
+// Type returns the type of the name, such as NTHostBased.
+func (n Name) Type() OID { return n.typ }
+
+// IsZero reports whether n is no name.
+func (n Name) IsZero() bool { return n == Name{} }
+
+// Equal asks the library whether two names mean the same entity (gss_compare_name, RFC 2743
+// section 2.4.3). Names of different types are compared only where one of them belongs to a mechanism, as
+// exported ones do: alice as a [User] and as a [Principal] differ. A name that cannot be imported is an error.
+func (n Name) Equal(other Name) (bool, error) {
+	if n == other {
+		return true, nil
+	}
+	r := nameEqual(n, other)
+	return r.flags != 0, r.err("compare "+n.text+" with", other.text, nil)
+}
+
+// Canonical returns the name as the mechanism writes it (gss_canonicalize_name, RFC 2743
+// section 2.4.14). For a service of Kerberos that may ask DNS, if krb5.conf says so, and the realm may
+// stay empty until a ticket is asked for.
+func (n Name) Canonical(ctx context.Context, mech OID) (Name, error) {
+	r, err := network.run(ctx, func() result { return nameCanonical(n, mech) }, nil)
+	if err := r.err("make canonical", n.text, err); err != nil {
+		return Name{}, err
+	}
+	u := unpack{r.out}
+	return u.name(), nil
+}
+
+// Export returns the canonical name as bytes to keep and to compare, for access control lists
+// (gss_export_name, RFC 2743 section 2.4.16 and section 3.2). [NewName] with NTExported reads it back.
+func (n Name) Export(ctx context.Context, mech OID) ([]byte, error) {
+	r, err := network.run(ctx, func() result { return nameExport(n, mech) }, nil)
+	if err := r.err("export", n.text, err); err != nil {
+		return nil, err
+	}
+	return r.out, nil
+}
+
+// Local returns the name of the local account that the machine maps n to, by krb5.conf's auth_to_local
+// or a plug-in (gss_localname). Where there is none, it is an error.
+func (n Name) Local(ctx context.Context, mech OID) (string, error) {
+	r, err := network.run(ctx, func() result { return nameLocal(n, mech) }, nil)
+	if err := r.err("find the local name of", n.text, err); err != nil {
+		return "", err
+	}
+	return string(r.out), nil
+}

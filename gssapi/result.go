@@ -1,0 +1,105 @@
+package gssapi
+
+import (
+	"encoding/binary"
+	"time"
+	"unsafe"
+)
+
+// box is the address of something that the C side owns; Go never looks inside.
+type box unsafe.Pointer
+
+// result is what a call of the library gave, in Go memory.
+type result struct {
+	major, minor    uint32
+	text            string // the library's words on minor
+	out             []byte
+	flags, lifetime uint32
+	mech            OID
+	box             box
+
+	names        []byte // an established context's, packed
+	detail, hint string // set by explain
+}
+
+const (
+	statusErrors = 0xffff0000 // calling and routine errors; what is below is information
+
+	statusContinue    = 1 << 0
+	statusDuplicate   = 1 << 1
+	statusOld         = 1 << 2
+	statusUnsequenced = 1 << 3
+	statusGap         = 1 << 4
+)
+
+// failed says whether the major status is an error (GSS_ERROR).
+func (r *result) failed() bool { return r.major&statusErrors != 0 }
+
+// err is nil for a success, and otherwise an *Error of the named operation. cancelled is what
+// slots.run returned beside the result.
+func (r *result) err(op, name string, cancelled error) error {
+	if cancelled != nil {
+		return &Error{Op: op, Name: name, Code: ErrFailure, cause: cancelled}
+	}
+	if !r.failed() {
+		return nil
+	}
+	return &Error{Op: op, Name: name, Code: Code(r.major & statusErrors), Minor: r.minor, Text: r.text, Detail: r.detail, Hint: r.hint}
+}
+
+const indefinite = 1<<32 - 1 // GSS_C_INDEFINITE
+
+// seconds turns a lifetime to ask for into the library's; zero is the library's default or most.
+func seconds(d time.Duration, zero uint32) uint32 {
+	if d <= 0 {
+		return zero
+	}
+	return uint32(min((d+time.Second-1)/time.Second, indefinite))
+}
+
+// expiry turns a remaining lifetime into a time; the zero time is never.
+func expiry(lifetime uint32) time.Time {
+	if lifetime == indefinite {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Duration(lifetime) * time.Second)
+}
+
+// unpack reads the records that the C side packs: numbers of 32 bits in the machine's order, and
+// strings behind their length.
+type unpack struct{ b []byte }
+
+func (u *unpack) u32() uint32 {
+	if len(u.b) < 4 {
+		u.b = nil
+		return 0
+	}
+	v := binary.NativeEndian.Uint32(u.b)
+	u.b = u.b[4:]
+	return v
+}
+
+func (u *unpack) bytes() []byte {
+	n := int(u.u32())
+	if n > len(u.b) {
+		n = len(u.b)
+	}
+	s := u.b[:n]
+	u.b = u.b[n:]
+	return s
+}
+
+func (u *unpack) string() string { return string(u.bytes()) }
+
+func (u *unpack) name() Name {
+	text := u.string()
+	return Name{text, internOID(u.bytes())}
+}
+
+func (u unpack) oids() []OID {
+	var l []OID
+	for len(u.b) > 0 {
+		l = append(l, internOID(u.bytes()))
+	}
+	return l
+}

@@ -1,0 +1,169 @@
+//go:build cgo && unix
+
+#include <string.h>
+#include "shim.h"
+
+enum { MAX_MECHS = 32, MAX_KEYS = 32 };
+
+/* An OID set in caller's memory from packed OIDs: one byte of length, then the octets. */
+typedef struct oid_list {
+	gss_OID_set_desc set;
+	gss_OID_desc oids[MAX_MECHS];
+} oid_list;
+
+static gss_OID_set unpack_oids(oid_list *l, const void *packed, size_t n)
+{
+	const unsigned char *p = packed;
+	l->set.count = 0;
+	l->set.elements = l->oids;
+	while (n > 0 && l->set.count < MAX_MECHS) {
+		gss_OID oid = &l->oids[l->set.count++];
+		oid->length = p[0];
+		oid->elements = (void *)(p + 1);
+		n -= 1 + (size_t)p[0];
+		p += 1 + (size_t)p[0];
+	}
+	return l->set.count > 0 ? &l->set : GSS_C_NO_OID_SET;
+}
+
+static OM_uint32 acquire(OM_uint32 *minor, gss_name_t name, OM_uint32 lifetime, gss_OID_set mechs, int usage,
+    const void *store, size_t store_len, gss_cred_id_t *cred)
+{
+	if (store_len == 0)
+		return gss_acquire_cred(minor, name, lifetime, mechs, usage, cred, NULL, NULL);
+#ifdef NEGO_HEIMDAL
+	*minor = 0;
+	return GSS_S_UNAVAILABLE;
+#else
+	gss_key_value_element_desc elements[MAX_KEYS];
+	gss_key_value_set_desc set = { 0, elements };
+	const char *p = store, *end = p + store_len;
+	while (p < end && set.count < MAX_KEYS) {
+		gss_key_value_element_desc *e = &elements[set.count++];
+		e->key = p;
+		p += strlen(p) + 1;
+		e->value = p;
+		p += strlen(p) + 1;
+	}
+	return gss_acquire_cred_from(minor, name, lifetime, mechs, usage, &set, cred, NULL, NULL);
+#endif
+}
+
+static OM_uint32 set_neg_mechs(OM_uint32 *minor, gss_cred_id_t cred, const void *neg, size_t neg_len)
+{
+	if (neg_len == 0)
+		return GSS_S_COMPLETE;
+#ifdef NEGO_HEIMDAL
+	*minor = 0;
+	return GSS_S_UNAVAILABLE;
+#else
+	oid_list l;
+	return gss_set_neg_mechs(minor, cred, unpack_oids(&l, neg, neg_len));
+#endif
+}
+
+static void finish(nego_result *r, OM_uint32 major, OM_uint32 minor, gss_cred_id_t cred)
+{
+	nego_status(r, major, minor, GSS_C_NO_OID);
+	if (GSS_ERROR(major)) {
+		OM_uint32 ignored;
+		gss_release_cred(&ignored, &cred);
+		return;
+	}
+	r->box = cred;
+	nego_born();
+}
+
+nego_result nego_acquire(const void *text, size_t text_len, const void *type, size_t type_len,
+    const void *mechs, size_t mechs_len, const void *neg, size_t neg_len, const void *store, size_t store_len,
+    int usage, uint32_t lifetime)
+{
+	nego_result r = { 0 };
+	gss_name_t name = GSS_C_NO_NAME;
+	gss_cred_id_t cred = GSS_C_NO_CREDENTIAL;
+	OM_uint32 minor = 0, ignored, major = GSS_S_COMPLETE;
+	oid_list l;
+	if (text_len > 0)
+		major = nego_import(&minor, text, text_len, type, type_len, &name);
+	if (!GSS_ERROR(major))
+		major = acquire(&minor, name, lifetime, unpack_oids(&l, mechs, mechs_len), usage, store, store_len, &cred);
+	if (!GSS_ERROR(major))
+		major = set_neg_mechs(&minor, cred, neg, neg_len);
+	finish(&r, major, minor, cred);
+	gss_release_name(&ignored, &name);
+	return r;
+}
+
+nego_result nego_cred_info(void *cred)
+{
+	nego_result r = { 0 };
+	nego_pack p = { 0 };
+	gss_name_t name = GSS_C_NO_NAME;
+	gss_cred_usage_t usage = 0;
+	gss_OID_set mechs = GSS_C_NO_OID_SET;
+	OM_uint32 minor, ignored, lifetime = 0;
+	/* The name apart: MIT's mechglue loses it where the credential turns out to be expired. */
+	OM_uint32 major = gss_inquire_cred(&minor, cred, NULL, &lifetime, &usage, &mechs);
+	if (!GSS_ERROR(major))
+		major = gss_inquire_cred(&minor, cred, &name, NULL, NULL, NULL);
+	if (!GSS_ERROR(major) && name != GSS_C_NO_NAME) {
+		major = nego_put_name(&minor, &p, name);
+	} else {
+		nego_put(&p, "", 0);
+		nego_put(&p, "", 0);
+	}
+	nego_status(&r, major, minor, GSS_C_NO_OID);
+	for (size_t i = 0; mechs != GSS_C_NO_OID_SET && i < mechs->count; i++)
+		nego_put_oid(&p, &mechs->elements[i]);
+	r.flags = (uint32_t)usage;
+	r.lifetime = lifetime;
+	gss_release_name(&ignored, &name);
+	gss_release_oid_set(&ignored, &mechs);
+	nego_out_pack(&r, &p);
+	return r;
+}
+
+/* Puts a credential's tickets into a cache in memory, from which equal credentials can be acquired. */
+nego_result nego_cred_share(void *cred)
+{
+	nego_result r = { 0 };
+	char *name = NULL;
+	if (!nego_krb5_memory_cache(&r, &name))
+		return r;
+	OM_uint32 minor = 0, major = GSS_S_UNAVAILABLE;
+#ifndef NEGO_HEIMDAL
+	static gss_OID_desc krb5 = { 9, "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02" };
+	gss_key_value_element_desc element = { "ccache", name };
+	gss_key_value_set_desc store = { 1, &element };
+	major = gss_store_cred_into(&minor, cred, GSS_C_INITIATE, &krb5, 1, 0, &store, NULL, NULL);
+#endif
+	nego_status(&r, major, minor, GSS_C_NO_OID);
+	if (GSS_ERROR(major)) {
+		nego_krb5_destroy_cache(name);
+		return r;
+	}
+	nego_pack p = { 0 };
+	nego_put(&p, name, strlen(name));
+	nego_out_pack(&r, &p);
+	r.box = name;
+	nego_born();
+	return r;
+}
+
+nego_result nego_cache_free(void *name)
+{
+	nego_result r = { 0 };
+	nego_krb5_destroy_cache(name);
+	nego_died();
+	return r;
+}
+
+nego_result nego_cred_free(void *p)
+{
+	nego_result r = { 0 };
+	gss_cred_id_t cred = p;
+	OM_uint32 minor = 0, major = gss_release_cred(&minor, &cred);
+	nego_status(&r, major, minor, GSS_C_NO_OID);
+	nego_died();
+	return r;
+}

@@ -1,0 +1,69 @@
+package gssapi
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Store says where a credential comes from, instead of from the environment: the cred_store of
+// gss_acquire_cred_from, an extension of MIT krb5. The zero Store is the environment's own choice.
+//
+// A Store prints and logs without its Password.
+type Store struct {
+	CCache       string            // ticket cache, as in "FILE:/tmp/krb5cc_1000" or "KCM:"
+	Keytab       string            // an acceptor's keys, as in "FILE:/etc/krb5.keytab"
+	ClientKeytab string            // keys that an initiator gets tickets with, where the cache has none
+	RCache       string            // an acceptor's replay cache, as in "none:" or "dfl:"
+	Password     string            `json:"-"` // an initiator's password; needs CredentialOptions.Name
+	Extra        map[string]string // further keys the library knows
+}
+
+// parts lists the keys that are set, in a fixed order.
+func (s Store) parts() [][2]string {
+	var l [][2]string
+	for _, kv := range [][2]string{{"ccache", s.CCache}, {"keytab", s.Keytab}, {"client_keytab", s.ClientKeytab},
+		{"rcache", s.RCache}, {"password", s.Password}} {
+		if kv[1] != "" {
+			l = append(l, kv)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.Extra)) {
+		l = append(l, [2]string{k, s.Extra[k]})
+	}
+	return l
+}
+
+// pack writes the keys for the C side: each key and each value ends in a NUL.
+func (s Store) pack() ([]byte, error) {
+	var b []byte
+	for _, kv := range s.parts() {
+		if strings.ContainsRune(kv[0]+kv[1], 0) {
+			return nil, fmt.Errorf("gssapi: the value of %q in the credential store contains a NUL byte", kv[0])
+		}
+		b = append(append(b, kv[0]...), 0)
+		b = append(append(b, kv[1]...), 0)
+	}
+	return b, nil
+}
+
+// String lists the keys that are set, the password as "***".
+func (s Store) String() string {
+	var l []string
+	for _, kv := range s.parts() {
+		if kv[0] == "password" {
+			kv[1] = "***"
+		}
+		l = append(l, kv[0]+"="+kv[1])
+	}
+	return strings.Join(l, " ")
+}
+
+// Format makes every verb of package fmt print what String returns.
+func (s Store) Format(f fmt.State, verb rune) { io.WriteString(f, s.String()) }
+
+// LogValue logs what String returns.
+func (s Store) LogValue() slog.Value { return slog.StringValue(s.String()) }

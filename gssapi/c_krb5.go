@@ -6,6 +6,8 @@ package gssapi
 // #cgo nocallback nego_krb5_cache
 // #cgo noescape nego_krb5_keytab
 // #cgo nocallback nego_krb5_keytab
+// #cgo noescape nego_krb5_initiator
+// #cgo nocallback nego_krb5_initiator
 // #include "shim.h"
 import "C"
 
@@ -17,4 +19,10 @@ func krb5Cache(name string) result {
 func krb5Keytab(name string) result {
 	s, n := stringArg(name)
 	return take(C.nego_krb5_keytab(s, n))
+}
+
+func krb5Initiator(service, host string) result {
+	s, n := stringArg(service)
+	h, m := stringArg(host)
+	return take(C.nego_krb5_initiator(s, n, h, m))
 }

@@ -56,6 +56,31 @@ func ReadCache(ctx context.Context, name string) (*Cache, error) {
 	return c, nil
 }
 
+// DefaultInitiator returns the principal that a context with target is initiated as where Options name no
+// Credential: that of the cache that .k5identity or krb5.conf select for target (krb5_cc_select), else of the
+// default cache. A zero target is none in particular. It costs one look into the cache and talks to no KDC; a
+// program that keeps what it did as one user from the next asks it whether that is still the same.
+//
+// Where there is no ticket cache it is an error, also if a client keytab would fill one.
+func DefaultInitiator(ctx context.Context, target Name) (Name, error) {
+	service, host := target.text, ""
+	if target.typ == NTHostBased {
+		service, host, _ = strings.Cut(service, "@")
+	}
+	r, err := network.run(ctx, func() result {
+		r := krb5Initiator(service, host)
+		if r.failed() {
+			r.explainCache("")
+		}
+		return r
+	}, nil)
+	if err := r.err("find the default initiator for", target.text, err); err != nil {
+		return Name{}, err
+	}
+	u := unpack{r.out}
+	return Principal(u.string()), nil
+}
+
 // readCache unpacks a cache; after a failure the name may still be known.
 func readCache(r *result) *Cache {
 	u := unpack{r.out}

@@ -127,7 +127,12 @@ func Acquire(ctx context.Context, o *CredentialOptions) (*Credential, error) {
 	}
 	identity := unpack{r.out}
 	a.identity = identity.name()
-	return newCredential(r.box, o.Store, a, o.Store.Password != ""), nil
+	private := o.Store.Password != ""
+	if private {
+		clear(a.store)
+		a.store = nil
+	}
+	return newCredential(r.box, o.Store, a, private), nil
 }
 
 // resolved acquires, and has an initiator choose its cache now: a credential has one identity.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -215,5 +216,55 @@ func TestReadCache(t *testing.T) {
 	missing := "FILE:" + filepath.Join(t.TempDir(), "cc")
 	if _, err := ReadCache(t.Context(), missing); err == nil || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), "kinit") {
 		t.Error(err)
+	}
+}
+
+func init() {
+	children["initiators"] = func() {
+		for _, target := range []Name{{}, www, Service("HTTP", "localhost"), Principal("host/www.nego.test@NEGO.TEST")} {
+			n, err := DefaultInitiator(context.Background(), target)
+			if err != nil {
+				fmt.Println(err)
+				continue
+			}
+			fmt.Println(n)
+			if target.IsZero() {
+				continue
+			}
+			i, a := NewInitiator(target, nil), NewAcceptor(nil)
+			err = handshake(i, a)
+			fmt.Println(a.Info().Initiator, err)
+		}
+	}
+}
+
+// What DefaultInitiator says is what the acceptor sees.
+func TestDefaultInitiator(t *testing.T) {
+	n, err := DefaultInitiator(t.Context(), www)
+	if err != nil || n != Principal("user@NEGO.TEST") {
+		t.Errorf("%v, %v", n, err)
+	}
+	dir := t.TempDir()
+	for _, user := range []string{"bob", "alice"} { // the last one is the primary
+		if err := realm.Kinit(t.Context(), user, "DIR::"+filepath.Join(dir, "tkt"+user)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "primary"), []byte("tktalice\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, ".k5identity"), []byte("bob@NEGO.TEST host=www.nego.test\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := child(t, "initiators", "KRB5CCNAME=DIR:"+dir, "HOME="+home)
+	const alice, bob, ok = "alice@NEGO.TEST", "bob@NEGO.TEST", " <nil>"
+	want := strings.Join([]string{alice, bob, bob + ok, alice, alice + ok, alice, alice + ok, ""}, "\n")
+	if out != want {
+		t.Errorf("%s\nwant\n%s", out, want)
+	}
+	missing := filepath.Join(t.TempDir(), "cc")
+	if out := child(t, "initiators", "KRB5CCNAME=FILE:"+missing); strings.Count(out, missing) < 3 || !strings.Contains(out, "run kinit") {
+		t.Error(out)
 	}
 }

@@ -31,6 +31,7 @@ func mic(ctx box, msg []byte) result             { return unavailable }
 func verifyMIC(ctx box, msg, mic []byte) result  { return unavailable }
 func krb5Cache(name string) result               { return unavailable }
 func krb5Keytab(name string) result              { return unavailable }
+func krb5Initiator(service, host string) result  { return unavailable }
 func liveObjects() int64                         { return 0 }
 
 func ctxNew(target Name, mech OID, bindings []byte, flags Flags, lifetime uint32) result {

@@ -100,5 +100,6 @@ int nego_krb5_memory_cache(nego_result *r, char **name);
 void nego_krb5_destroy_cache(char *name);
 nego_result nego_krb5_cache(const void *name, size_t name_len);
 nego_result nego_krb5_keytab(const void *name, size_t name_len);
+nego_result nego_krb5_initiator(const void *service, size_t service_len, const void *host, size_t host_len);
 
 #endif

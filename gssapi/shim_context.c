@@ -113,7 +113,7 @@ nego_result nego_accept_step(void *ctx, void *cred, const void *in, size_t in_le
 	step_result(&r, major, minor, GSS_C_NO_OID, actual, &out, flags, lifetime);
 	if (delegated != GSS_C_NO_CREDENTIAL) {
 		OM_uint32 ignored;
-		if (major == GSS_S_COMPLETE) {
+		if (!GSS_ERROR(major) && !(major & GSS_S_CONTINUE_NEEDED)) {
 			r.box = delegated;
 			nego_born();
 		} else {

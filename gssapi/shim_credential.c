@@ -32,6 +32,7 @@ static OM_uint32 acquire(OM_uint32 *minor, gss_name_t name, OM_uint32 lifetime, 
 	if (store_len == 0)
 		return gss_acquire_cred(minor, name, lifetime, mechs, usage, cred, NULL, NULL);
 #ifdef NEGO_HEIMDAL
+	(void)store;
 	*minor = 0;
 	return GSS_S_UNAVAILABLE;
 #else
@@ -54,6 +55,7 @@ static OM_uint32 set_neg_mechs(OM_uint32 *minor, gss_cred_id_t cred, const void 
 	if (neg_len == 0)
 		return GSS_S_COMPLETE;
 #ifdef NEGO_HEIMDAL
+	(void)cred, (void)neg;
 	*minor = 0;
 	return GSS_S_UNAVAILABLE;
 #else
@@ -130,12 +132,14 @@ nego_result nego_cred_share(void *cred)
 	char *name = NULL;
 	if (!nego_krb5_memory_cache(&r, &name))
 		return r;
+#ifdef NEGO_HEIMDAL
+	(void)cred;
 	OM_uint32 minor = 0, major = GSS_S_UNAVAILABLE;
-#ifndef NEGO_HEIMDAL
+#else
 	static gss_OID_desc krb5 = { 9, "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02" };
 	gss_key_value_element_desc element = { "ccache", name };
 	gss_key_value_set_desc store = { 1, &element };
-	major = gss_store_cred_into(&minor, cred, GSS_C_INITIATE, &krb5, 1, 0, &store, NULL, NULL);
+	OM_uint32 minor, major = gss_store_cred_into(&minor, cred, GSS_C_INITIATE, &krb5, 1, 0, &store, NULL, NULL);
 #endif
 	nego_status(&r, major, minor, GSS_C_NO_OID);
 	if (GSS_ERROR(major)) {

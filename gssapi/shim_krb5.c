@@ -211,3 +211,65 @@ void nego_krb5_destroy_cache(char *name)
 	}
 	free(name);
 }
+
+#ifndef NEGO_HEIMDAL
+/* The cache that krb5.conf, .k5identity or a plug-in select for a service, where they do. */
+static krb5_ccache select_cache(krb5_context k, const char *service, const char *host, krb5_principal *principal)
+{
+	krb5_principal server = NULL;
+	krb5_ccache cc = NULL;
+	/* A name of unknown type is not made canonical, so that nobody asks DNS. */
+	krb5_error_code code = host[0] != '\0' ? krb5_sname_to_principal(k, host, service, KRB5_NT_UNKNOWN, &server)
+	                                       : krb5_parse_name(k, service, &server);
+	if (code != 0)
+		return NULL;
+	if (host[0] != '\0')
+		server->type = KRB5_NT_SRV_HST; /* which the rules of .k5identity ask for */
+	if (krb5_cc_select(k, server, &cc, principal) != 0) {
+		krb5_free_principal(k, *principal);
+		*principal = NULL;
+		cc = NULL;
+	}
+	krb5_free_principal(k, server);
+	return cc;
+}
+#endif
+
+/* The principal that the library's default credential has for a service, or for a principal where host is empty. */
+nego_result nego_krb5_initiator(const void *service, size_t service_len, const void *host, size_t host_len)
+{
+	nego_result r = { 0 };
+	nego_pack p = { 0 };
+	krb5_ccache cc = NULL;
+	krb5_principal principal = NULL;
+	krb5_error_code code = 0;
+	char *s = copy_name(service, service_len), *h = copy_name(host, host_len);
+	krb5_context k = s == NULL || h == NULL ? NULL : new_context(&r);
+	if (k == NULL) {
+		if (r.major == 0)
+			r.major = GSS_S_FAILURE;
+		goto out;
+	}
+#ifndef NEGO_HEIMDAL
+	if (service_len > 0)
+		cc = select_cache(k, s, h, &principal);
+#endif
+	if (principal == NULL) {
+		code = krb5_cc_default(k, &cc);
+		if (code == 0)
+			code = krb5_cc_get_principal(k, cc, &principal);
+	}
+	if (code != 0)
+		krb5_failed(&r, k, code);
+	else
+		put_principal(k, &p, principal);
+	krb5_free_principal(k, principal);
+	if (cc != NULL)
+		krb5_cc_close(k, cc);
+	krb5_free_context(k);
+	nego_out_pack(&r, &p);
+out:
+	free(s);
+	free(h);
+	return r;
+}

@@ -160,8 +160,9 @@ func (l *leg) step() result {
 		return result{major: uint32(ErrClosed)}
 	}
 	defer l.handle.release()
+	first := l.handle.box == nil
 	r := l.call()
-	if r.failed() {
+	if r.failed() && (first || !l.initiate) { // an initiator's later legs fail by what the acceptor has sent
 		usage, store := Initiate, Store{}
 		if !l.initiate {
 			usage = Accept

@@ -346,3 +346,17 @@ func TestUnknownMechanism(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A refusal by the acceptor is not explained with the initiator's ticket.
+func TestInitiatorIsRefused(t *testing.T) {
+	c := NewInitiator(www, &Options{Flags: FlagMutual})
+	defer c.Close()
+	if _, err := c.Step(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Step(t.Context(), []byte("\xa1\x07\x30\x05\xa0\x03\x0a\x01\x02")) // NegTokenResp, reject
+	var e *Error
+	if !errors.As(err, &e) || e.Detail != "" || e.Hint != "" || c.Established() {
+		t.Errorf("%+v", err)
+	}
+}

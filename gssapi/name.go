@@ -81,7 +81,7 @@ func (n Name) Export(ctx context.Context, mech OID) ([]byte, error) {
 // Local returns the name of the local account that the machine maps n to, by krb5.conf's auth_to_local
 // or a plug-in (gss_localname). Where there is none, it is an error.
 func (n Name) Local(ctx context.Context, mech OID) (string, error) {
-	r, err := network.run(ctx, func() result { return nameLocal(n, mech) }, nil)
+	r, err := acceptors.run(ctx, func() result { return nameLocal(n, mech) }, nil)
 	if err := r.err("find the local name of", n.text, err); err != nil {
 		return "", err
 	}

@@ -1,0 +1,221 @@
+package negotiate
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"sync"
+	"time"
+)
+
+// body sends the body of the caller's request, if need be more than once. The caller's own is closed
+// exactly once. By the contract of http.RoundTripper, whoever sends a leg closes what that leg was given, and
+// may do so after its response is there.
+type body struct {
+	src      io.ReadCloser // the caller's; nil: there is none
+	getBody  func() (io.ReadCloser, error)
+	seekable *seekable
+
+	next io.ReadCloser // for the leg that is about to be sent
+}
+
+func newBody(req *http.Request) body {
+	b := body{src: req.Body, getBody: req.GetBody}
+	if b.src == nil || b.src == http.NoBody {
+		b.src, b.next = nil, req.Body
+		return b
+	}
+	if b.getBody == nil {
+		if s, ok := b.src.(io.Seeker); ok {
+			// What says it can seek may be unable to: a file that is a pipe.
+			if start, err := s.Seek(0, io.SeekCurrent); err == nil {
+				b.seekable = &seekable{ctx: req.Context(), src: b.src, seeker: s, start: start, length: req.ContentLength}
+				b.getBody = b.seekable.rewind
+				b.next = b.seekable.lend()
+				return b
+			}
+		}
+	}
+	b.next = b.src
+	if !isNopCloser(b.src) {
+		b.next = &closeOnce{ReadCloser: b.src}
+	}
+	return b
+}
+
+// take is called for each leg, and gives it its body and, where there is one, a way to get that afresh:
+// net/http uses it where a connection it kept turns out to be dead.
+func (b *body) take(leg *http.Request) {
+	leg.Body, leg.GetBody = b.next, b.getBody
+	b.next = nil
+}
+
+// again reports whether there can be a further leg.
+func (b *body) again() bool { return b.src == nil || b.getBody != nil }
+
+// prepare readies the body for a further leg.
+func (b *body) prepare() (err error) {
+	if b.src == nil {
+		return nil
+	}
+	if b.seekable != nil {
+		b.seekable.settle()
+	}
+	b.next, err = b.getBody()
+	return err
+}
+
+// release is called when there is no further leg.
+func (b *body) release() {
+	if b.seekable != nil {
+		b.seekable.release()
+	}
+	if b.next != nil {
+		b.next.Close()
+	}
+}
+
+// closeOnce guards against a second Close: net/http makes one where sending fails.
+type closeOnce struct {
+	io.ReadCloser
+	once sync.Once
+	err  error
+}
+
+func (c *closeOnce) Close() error {
+	c.once.Do(func() { c.err = c.ReadCloser.Close() })
+	return c.err
+}
+
+// net/http sends a body that is in memory together with the header, which saves a packet. It looks through
+// io.NopCloser, and through nothing of ours; where Close does nothing, it need not be guarded.
+var (
+	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
+	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(struct {
+		io.Reader
+		io.WriterTo
+	}{}))
+)
+
+func isNopCloser(r io.ReadCloser) bool {
+	t := reflect.TypeOf(r)
+	return t == nopCloser || t == nopCloserWriterTo
+}
+
+// seekable is a body that is sent again by going back to where it was at first.
+type seekable struct {
+	ctx    context.Context // the request's
+	src    io.ReadCloser
+	seeker io.Seeker
+	start  int64
+	length int64 // as the request says; 0 and less: not known
+
+	mu       sync.Mutex
+	last     *loan
+	released bool // src is closed when last is
+}
+
+// settleTime is how long a leg that has its answer may go on sending its body. Where it comes to the end,
+// the connection can be used again. net/http waits half of that by itself.
+const settleTime = 100 * time.Millisecond
+
+// settle waits until the last leg is done with the body, for a bounded time.
+func (s *seekable) settle() {
+	t := time.NewTimer(settleTime)
+	defer t.Stop()
+	select {
+	case <-s.current().closed:
+	case <-t.C:
+	case <-s.ctx.Done():
+	}
+}
+
+// rewind ends the last loan and gives the body again from its start.
+func (s *seekable) rewind() (io.ReadCloser, error) {
+	if err := s.current().end(); err != nil {
+		return nil, err
+	}
+	if _, err := s.seeker.Seek(s.start, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return s.lend(), nil
+}
+
+func (s *seekable) current() *loan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+func (s *seekable) lend() *loan {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = &loan{s: s, closed: make(chan struct{}), turn: make(chan struct{}, 1)}
+	return s.last
+}
+
+// release has the caller's body closed with the last loan, or now if that is closed.
+func (s *seekable) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.released = true
+	select {
+	case <-s.last.closed:
+		s.src.Close()
+	default:
+	}
+}
+
+// loan is a seekable body in the hands of one leg.
+type loan struct {
+	s      *seekable
+	once   sync.Once
+	closed chan struct{}
+
+	turn chan struct{} // full while somebody reads, or looks at what follows; a lock that can be waited for with a context
+	sent int64
+	over bool
+}
+
+var errOver = errors.New("negotiate: the server has answered this request before its body was sent")
+
+// Read reads from the body, as long as it is this leg's turn. The sender of an earlier one may still be at it.
+func (l *loan) Read(p []byte) (int, error) {
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	if l.over {
+		if l.s.length > 0 && l.sent >= l.s.length {
+			return 0, io.EOF // the sender looks whether there is more than was said
+		}
+		return 0, errOver
+	}
+	n, err := l.s.src.Read(p)
+	l.sent += int64(n)
+	return n, err
+}
+
+// end waits for a Read that is under way, and fails those to come.
+func (l *loan) end() error {
+	select {
+	case l.turn <- struct{}{}:
+		l.over = true
+		<-l.turn
+		return nil
+	case <-l.s.ctx.Done():
+		return context.Cause(l.s.ctx)
+	}
+}
+
+func (l *loan) Close() (err error) {
+	l.once.Do(func() {
+		l.s.mu.Lock()
+		defer l.s.mu.Unlock()
+		close(l.closed)
+		if l.s.released && l.s.last == l {
+			err = l.s.src.Close()
+		}
+	})
+	return err
+}

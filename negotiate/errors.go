@@ -1,0 +1,61 @@
+package negotiate
+
+import (
+	"net/url"
+	"strconv"
+)
+
+// The reasons for which authentication can fail here rather than in the GSSAPI library. They are constants
+// that are errors: find them with errors.Is. Errors of the library are a [*gssapi.Error], found with
+// errors.As, and unwrap to a gssapi.Code, such as gssapi.ErrNoCred.
+const (
+	// ErrMutual says that the server has not proved who it is, where Transport.Mutual wants that.
+	ErrMutual reason = "the server did not prove who it is"
+
+	// ErrLegs says that the peer wants to exchange more tokens than the one and its answer.
+	ErrLegs reason = "the mechanism needs more than one token, which is not supported here"
+
+	// ErrBody says that the server asked for authentication after the request's body had been sent, and
+	// that the body cannot be sent again.
+	ErrBody reason = "the request's body cannot be sent a second time: give the request a GetBody, or a body that can seek"
+
+	// ErrChallenge says that the peer's Negotiate header field does not hold a token in base64.
+	ErrChallenge reason = "the token in the Negotiate header field is malformed"
+
+	// ErrNotAllowed says that the server asked for a token and may not have one.
+	ErrNotAllowed reason = "this server may not have a token"
+
+	// ErrNoToken says that a request to an Authenticator makes no attempt at Negotiate authentication. Each
+	// client's first request is of that kind.
+	ErrNoToken reason = "the request has no Negotiate token"
+)
+
+// reason is an error that is a constant.
+type reason string
+
+func (r reason) Error() string { return string(r) }
+
+// Error says which request failed to authenticate. It unwraps to the reason.
+type Error struct {
+	Op     string // what was tried, as in "authenticate to"
+	URL    string // without userinfo, query and fragment
+	Status int    // of the response that the failure is about
+	Err    error
+}
+
+func (e *Error) Error() string {
+	s := "negotiate: " + e.Op + " " + e.URL
+	if e.Status != 0 {
+		s += " (status " + strconv.Itoa(e.Status) + ")"
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// display returns a URL without the parts that may hold secrets.
+func display(u *url.URL) string {
+	shown := *u
+	shown.Opaque, shown.User, shown.RawQuery, shown.ForceQuery, shown.Fragment, shown.RawFragment = "", nil, "", false, "", ""
+	return shown.String()
+}

@@ -118,6 +118,9 @@ func (r *result) explainKeytab(name string) {
 
 // blame names the file that could not be read. Where not even its name is known, krb5.conf is wrong.
 func (r *result) blame(what, name string, facts *result) {
+	if Code(facts.major) == ErrUnavailable {
+		return
+	}
 	if name == "" {
 		r.detail = "krb5.conf: " + facts.text
 		r.hint = "correct that file, or set KRB5_CONFIG to another"

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nego-sso/nego/gssapi"
+	"github.com/spf13/cobra"
+)
+
+func newCreds() *cobra.Command {
+	var ccache string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "creds",
+		Short: "Show what is in the ticket cache",
+		Long: `Show what is in the ticket cache: whose it is, and for each ticket how long it is good and for what.
+
+It asks no KDC. The exit status is 1 where there is no cache.`,
+		Args:              noArguments,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cache, err := gssapi.ReadCache(cmd.Context(), ccache)
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			if asJSON {
+				enc := json.NewEncoder(os.Stdout)
+				enc.SetIndent("", "  ")
+				return enc.Encode(newCacheJSON(cache, now))
+			}
+			showCache(newOutput(os.Stdout), cache, now)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&ccache, "ccache", "", "the `cache` to read, as in FILE:/tmp/krb5cc_1000 (default: KRB5CCNAME, or what krb5.conf says)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, for programs")
+	return cmd
+}
+
+func showCache(o *output, c *gssapi.Cache, now time.Time) {
+	o.printf("%s  %s\n", o.dim("cache    "), clean(c.Name))
+	o.printf("%s  %s\n", o.dim("principal"), o.bold(clean(c.Principal)))
+	if len(c.Tickets) == 0 {
+		o.printf("\nno tickets\n")
+	}
+	for _, t := range c.Tickets {
+		o.printf("\n%s\n", o.bold(clean(t.Server)))
+		o.printf("  %s  %s, %s\n", o.dim("valid"), clock(t.Start)+" to "+clock(t.End), validity(o, t, now))
+		if !t.RenewUntil.IsZero() {
+			o.printf("  %s  until %s\n", o.dim("renew"), clock(t.RenewUntil))
+		}
+		if t.Client != c.Principal {
+			o.printf("  %s    %s\n", o.dim("for"), clean(t.Client))
+		}
+		o.printf("  %s  %s\n", o.dim("flags"), cmp.Or(strings.Join(flagNames(t.Flags), ", "), "none"))
+		o.printf("  %s    %s\n", o.dim("key"), clean(t.Encryption))
+	}
+}
+
+func validity(o *output, t gssapi.Ticket, now time.Time) string {
+	switch {
+	case !t.End.After(now):
+		return o.red("EXPIRED " + span(now.Sub(t.End)) + " ago")
+	case t.Start.After(now):
+		return o.yellow("not valid for another " + span(t.Start.Sub(now)))
+	}
+	return o.green(span(t.End.Sub(now)) + " left")
+}
+
+// The names and forms of these fields are what scripts depend on.
+type cacheJSON struct {
+	Cache     string       `json:"cache"`
+	Principal string       `json:"principal"`
+	Tickets   []ticketJSON `json:"tickets"`
+}
+
+type ticketJSON struct {
+	Client     string    `json:"client"`
+	Server     string    `json:"server"`
+	Encryption string    `json:"encryption"`
+	AuthTime   time.Time `json:"auth_time"`
+	Start      time.Time `json:"start"`
+	End        time.Time `json:"end"`
+	RenewUntil time.Time `json:"renew_until,omitzero"`
+	Flags      []string  `json:"flags"`
+	Expired    bool      `json:"expired"`
+}
+
+func newCacheJSON(c *gssapi.Cache, now time.Time) cacheJSON {
+	j := cacheJSON{Cache: c.Name, Principal: c.Principal, Tickets: []ticketJSON{}}
+	for _, t := range c.Tickets {
+		j.Tickets = append(j.Tickets, ticketJSON{
+			Client: t.Client, Server: t.Server, Encryption: t.Encryption,
+			AuthTime: t.AuthTime.UTC(), Start: t.Start.UTC(), End: t.End.UTC(), RenewUntil: t.RenewUntil.UTC(),
+			Flags: flagNames(t.Flags), Expired: !t.End.After(now),
+		})
+	}
+	return j
+}
+
+// ticketFlags are the names of RFC 4120 section 5.3, RFC 6806 and RFC 8062. Bit 0 is the highest.
+var ticketFlags = map[int]string{
+	1: "forwardable", 2: "forwarded", 3: "proxiable", 4: "proxy", 5: "may-postdate", 6: "postdated", 7: "invalid",
+	8: "renewable", 9: "initial", 10: "pre-authent", 11: "hw-authent", 12: "transited-policy-checked",
+	13: "ok-as-delegate", 15: "enc-pa-rep", 16: "anonymous",
+}
+
+func flagNames(f gssapi.TicketFlags) []string {
+	names := []string{}
+	for bit := range 32 {
+		if name := ticketFlags[bit]; name != "" && f&(1<<(31-bit)) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}

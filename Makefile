@@ -10,18 +10,22 @@ ifeq ($(shell uname -s),Darwin)
   export PKG_CONFIG_PATH := $(KRB5)/lib/pkgconfig:$(PKG_CONFIG_PATH)
 endif
 
-.PHONY: help demo test build race asan lint bench deps clean
+.PHONY: help demo test interop build race asan lint bench deps clean
 .NOTPARALLEL:
 
 help:   ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: deps build  ## a realm, a protected server, a ticket and an authenticated GET
 	./nego demo
 
-test: deps  ## go vet, then every test, against a throw-away MIT realm
+test: deps $(if $(wildcard /usr/bin/apt-get),interop)  ## go vet, then every test, against a throw-away MIT realm
 	go vet $(PKG)
 	go test $(PKG) $(ARGS)
+
+interop: deps  ## the tests against Apache, Squid, curl and sssd-kcm of Debian
+	@scripts/deps interop
+	go test -tags interop -run '^TestInterop' $(PKG) $(ARGS)
 
 build:  ## the command, as ./nego
 	go build -o nego ./cmd/nego
@@ -37,7 +41,9 @@ asan: deps  ## the tests with the C code under the address and leak sanitizers
 lint: deps  ## gofmt, go vet, staticcheck
 	@files=$$(gofmt -l .) && { test -z "$$files" || { echo "not gofmt'ed:" $$files >&2; exit 1; }; }
 	go vet $(PKG)
+	go vet -tags interop $(PKG)
 	go run $(STATICCHECK) $(PKG)
+	go run $(STATICCHECK) -tags interop $(PKG)
 
 bench: deps  ## the benchmarks
 	go test -run '^$$' -bench . -benchmem $(PKG) $(ARGS)

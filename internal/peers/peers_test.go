@@ -423,9 +423,12 @@ func TestInteropEnded(t *testing.T) {
 		p, err := startOnce(t.Context(), spec{
 			name:    "sleep",
 			signal:  "TERM",
-			command: func(string) []string { return []string{"/bin/sh", "-c", "sleep 1000 & echo; wait"} },
+			command: func(dir string) []string { return []string{"/bin/sh", "-c", `sleep 1000 & >"$0/ready"; wait`, dir} },
 			files:   func(*process) (map[string][]byte, error) { return nil, nil },
-			probe:   func(context.Context, *process) error { return nil },
+			probe: func(_ context.Context, p *process) error {
+				_, err := os.Stat(p.path("ready"))
+				return err
+			},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -499,6 +502,10 @@ func TestInteropKilled(t *testing.T) {
 		if len(addrs) != 2 {
 			t.Fatal("the helper did not start")
 		}
+		dirs, err := filepath.Glob(tmp + "/peers-*")
+		if err != nil || len(dirs) != 3 {
+			t.Errorf("directories %v", dirs)
+		}
 		before := processes(tmp)
 		if len(before) < 6 { // apache2 and its child, squid and its helper, sssd_kcm, krb5kdc; and the shells
 			t.Errorf("processes %v", before)
@@ -517,6 +524,12 @@ func TestInteropKilled(t *testing.T) {
 			files, err := os.ReadDir(tmp)
 			return err == nil && len(files) == 0
 		})
+		for _, dir := range dirs {
+			eventually(t, "shared memory removed", func() bool {
+				files, err := filepath.Glob("/dev/shm/" + suffix(dir) + "-*")
+				return err == nil && len(files) == 0
+			})
+		}
 		eventually(t, "processes ended", func() bool { return len(processes(tmp)) == 0 })
 		for _, addr := range addrs {
 			_, port, _ := net.SplitHostPort(addr)

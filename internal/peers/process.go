@@ -36,7 +36,8 @@ var errEnded = errors.New("it ended by itself")
 // watchdogScript runs a server in a session of its own. Each line of the input is an order; its end means that the
 // test is done or its process gone, however it ended: kill the server with all its children, and remove the
 // directory. The kill is for the session and for the process, as the server may be so new that it has no session yet.
-// Removing is tried again, as the process of the test can create a file while it dies.
+// Removing is tried again, as the process of the test can create a file while it dies. Squid has its shared memory by
+// the name that we give it, the end of that of the directory.
 const watchdogScript = `
 dir=$1 log=$2 signal=$3
 shift 3
@@ -55,7 +56,7 @@ while read -r order; do
 done
 [ -z "$child" ] || { kill -s KILL -- "-$child"; kill -s KILL "$child"; wait "$child"; } 2>/dev/null
 n=0
-until rm -rf -- "$dir" || [ $n -ge 100 ]; do
+until rm -rf -- "$dir" /dev/shm/"${dir##*-}"-* || [ $n -ge 100 ]; do
 	n=$((n + 1))
 	sleep 0.1
 done
@@ -118,7 +119,9 @@ func startOnce(ctx context.Context, s spec) (_ *process, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("peers: start %s: %w; %s", s.name, err, p.tails())
-			err = errors.Join(err, p.close())
+			if errClose := p.close(); errClose != nil && !errors.Is(err, errEnded) {
+				err = errors.Join(err, errClose)
+			}
 		}
 	}()
 	if s.user != "" && p.uid == 0 {
@@ -235,6 +238,8 @@ func (p *process) close() error {
 		return nil
 	}
 	var errs []error
+	exited := make(chan error, 1)
+	go func() { exited <- p.watchdog.Wait() }()
 	if p.running != nil {
 		if p.running.Err() != nil {
 			errs = append(errs, errEnded)
@@ -246,13 +251,15 @@ func (p *process) close() error {
 		case <-p.running.Done():
 		case <-timer.C:
 			errs = append(errs, fmt.Errorf("it had to be killed after %v", stopTimeout))
+		case err := <-exited: // somebody has killed the watchdog
+			exited <- err
 		}
 	}
 	_ = p.input.Close()
-	if err := p.watchdog.Wait(); err != nil {
+	if err := <-exited; err != nil {
 		errs = append(errs, fmt.Errorf("watchdog: %w", err))
 		if p.running != nil && p.running.Err() == nil {
-			_ = syscall.Kill(-p.pid, syscall.SIGKILL) // the watchdog was killed; the session exists, or the pipe would have ended
+			_ = syscall.Kill(-p.pid, syscall.SIGKILL) // it exists, or the pipe would have ended
 		}
 		errs = append(errs, os.RemoveAll(p.dir))
 	}
@@ -265,6 +272,9 @@ func (p *process) close() error {
 	}
 	return nil
 }
+
+// suffix is what no other server has in the name of its directory.
+func suffix(dir string) string { return dir[strings.LastIndex(dir, "-")+1:] }
 
 func (p *process) path(name string) string { return filepath.Join(p.dir, name) }
 

@@ -4,7 +4,6 @@ package peers
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -42,31 +41,31 @@ const negotiateHelper = "/usr/lib/squid/negotiate_kerberos_auth"
 func Squid(tb testing.TB, o SquidOptions) *Proxy {
 	tb.Helper()
 	need(tb, "squid", "/usr/sbin/squid", negotiateHelper)
-	name := strings.ToLower(rand.Text()) // in the header Via, which proves that the proxy which answers is this one
 	p := start(tb, spec{
 		name:   "squid",
 		user:   "proxy",
-		signal: "INT",
+		signal: "KILL", // it has nothing to save, and would take two seconds
 		env:    o.Env,
 		command: func(dir string) []string {
-			return []string{"/usr/sbin/squid", "-N", "-n", name, "-f", dir + "/squid.conf"}
+			return []string{"/usr/sbin/squid", "-N", "-n", suffix(dir), "-f", dir + "/squid.conf"}
 		},
 		files: func(p *process) (map[string][]byte, error) {
-			return map[string][]byte{"squid.conf": squidConf(p, &o, name)}, nil
+			return map[string][]byte{"squid.conf": squidConf(p, &o)}, nil
 		},
 		logs: []string{"cache.log", "access.log"},
 		probe: func(ctx context.Context, p *process) error {
+			// Its error has the header Via, with the name that only this Squid has.
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+p.ports[0]+"/", nil)
 			if err != nil {
 				return err
 			}
-			return probeHTTP(req, func(resp *http.Response) bool { return strings.Contains(resp.Header.Get("Via"), name) })
+			return probeHTTP(req, func(resp *http.Response) bool { return strings.Contains(resp.Header.Get("Via"), suffix(p.dir)) })
 		},
 	})
 	return &Proxy{URL: &url.URL{Scheme: "http", Host: "localhost:" + p.ports[0]}, p: p}
 }
 
-func squidConf(p *process, o *SquidOptions, name string) []byte {
+func squidConf(p *process, o *SquidOptions) []byte {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("%s", o.Config)
@@ -84,7 +83,7 @@ pinger_enable off
 shutdown_lifetime 0 seconds
 acl loopback src 127.0.0.0/8
 acl origins dst 127.0.0.0/8
-http_access deny !loopback`, p.ports[0], name)
+http_access deny !loopback`, p.ports[0], suffix(p.dir))
 	if os.Getuid() == 0 {
 		line("cache_effective_user %s", p.user)
 	}

@@ -14,29 +14,25 @@ import (
 // exactly once. By the contract of http.RoundTripper, whoever sends a leg closes what that leg was given, and
 // may do so after its response is there.
 type body struct {
-	src      io.ReadCloser // the caller's; nil: there is none
-	getBody  func() (io.ReadCloser, error)
-	seekable *seekable
+	src     io.ReadCloser // the caller's; nil: there is none
+	length  int64         // as the request says; 0 and less: not known
+	getBody func() (io.ReadCloser, error)
+	source  *source // nil: getBody is the caller's, or there is no body
 
 	next io.ReadCloser // for the leg that is about to be sent
 }
 
 func newBody(req *http.Request) body {
-	b := body{src: req.Body, getBody: req.GetBody}
+	b := body{src: req.Body, length: req.ContentLength, getBody: req.GetBody}
 	if b.src == nil || b.src == http.NoBody {
 		b.src, b.next = nil, req.Body
 		return b
 	}
 	if b.getBody == nil {
-		if s, ok := b.src.(io.Seeker); ok {
-			// What says it can seek may be unable to: a file that is a pipe.
-			if start, err := s.Seek(0, io.SeekCurrent); err == nil {
-				b.seekable = &seekable{ctx: req.Context(), src: b.src, seeker: s, start: start, length: req.ContentLength}
-				b.getBody = b.seekable.rewind
-				b.next = b.seekable.lend()
-				return b
-			}
-		}
+		b.source = newSource(req.Context(), b.src, b.length)
+		b.getBody = b.source.rewind
+		b.next = b.source.lend()
+		return b
 	}
 	b.next = b.src
 	if !isNopCloser(b.src) {
@@ -45,23 +41,54 @@ func newBody(req *http.Request) body {
 	return b
 }
 
+// gateBytes is the length from which it pays to ask a server before a body is sent that could be sent again.
+const gateBytes = 1 << 20
+
+// fragile reports whether a leg should not send the body before the server has agreed: where it is lost if the
+// server does not, and where it is long.
+func (b *body) fragile() bool {
+	if b.src == nil {
+		return false
+	}
+	return b.oneShot() || b.length <= 0 || b.length >= gateBytes
+}
+
+// oneShot reports whether the body can be sent only once.
+func (b *body) oneShot() bool { return b.source != nil && b.source.seeker == nil }
+
 // take is called for each leg, and gives it its body and, where there is one, a way to get that afresh:
-// net/http uses it where a connection it kept turns out to be dead.
-func (b *body) take(leg *http.Request) {
+// net/http uses it where a connection it kept turns out to be dead. With a gate it is held back.
+func (b *body) take(leg *http.Request, g *gate) {
 	leg.Body, leg.GetBody = b.next, b.getBody
 	b.next = nil
+	if g == nil || b.src == nil {
+		return
+	}
+	if b.length <= 0 {
+		// Or net/http reads the first byte to see whether there is a body.
+		leg.TransferEncoding = []string{"chunked"}
+	}
+	leg.Body = &gated{leg.Body, g}
+	getBody := b.getBody
+	leg.GetBody = func() (io.ReadCloser, error) {
+		r, err := getBody()
+		if err != nil {
+			return nil, err
+		}
+		return &gated{r, g}, nil
+	}
 }
 
 // again reports whether there can be a further leg.
-func (b *body) again() bool { return b.src == nil || b.getBody != nil }
+func (b *body) again() bool { return b.source == nil || b.source.again() }
 
-// prepare readies the body for a further leg.
-func (b *body) prepare() (err error) {
-	if b.src == nil {
+// prepare readies the body for a further leg. If it was held back from the last one there is nothing to wait for.
+func (b *body) prepare(held bool) (err error) {
+	if b.src == nil || b.next != nil {
 		return nil
 	}
-	if b.seekable != nil {
-		b.seekable.settle()
+	if b.source != nil && !held {
+		b.source.settle()
 	}
 	b.next, err = b.getBody()
 	return err
@@ -69,8 +96,8 @@ func (b *body) prepare() (err error) {
 
 // release is called when there is no further leg.
 func (b *body) release() {
-	if b.seekable != nil {
-		b.seekable.release()
+	if b.source != nil {
+		b.source.release()
 	}
 	if b.next != nil {
 		b.next.Close()
@@ -104,17 +131,30 @@ func isNopCloser(r io.ReadCloser) bool {
 	return t == nopCloser || t == nopCloserWriterTo
 }
 
-// seekable is a body that is sent again by going back to where it was at first.
-type seekable struct {
+// source is a body without a GetBody. It is sent again by going back to where it was at first, if it can seek,
+// and otherwise as long as nobody has read from it.
+type source struct {
 	ctx    context.Context // the request's
 	src    io.ReadCloser
-	seeker io.Seeker
+	seeker io.Seeker // nil: it can be read only once
 	start  int64
-	length int64 // as the request says; 0 and less: not known
+	length int64
 
 	mu       sync.Mutex
 	last     *loan
+	touched  bool
 	released bool // src is closed when last is
+}
+
+func newSource(ctx context.Context, src io.ReadCloser, length int64) *source {
+	s := &source{ctx: ctx, src: src, length: length}
+	if k, ok := src.(io.Seeker); ok {
+		// What says it can seek may be unable to: a file that is a pipe.
+		if start, err := k.Seek(0, io.SeekCurrent); err == nil {
+			s.seeker, s.start = k, start
+		}
+	}
+	return s
 }
 
 // settleTime is how long a leg that has its answer may go on sending its body. Where it comes to the end,
@@ -122,7 +162,7 @@ type seekable struct {
 const settleTime = 100 * time.Millisecond
 
 // settle waits until the last leg is done with the body, for a bounded time.
-func (s *seekable) settle() {
+func (s *source) settle() {
 	t := time.NewTimer(settleTime)
 	defer t.Stop()
 	select {
@@ -132,32 +172,59 @@ func (s *seekable) settle() {
 	}
 }
 
+// again reports whether the body is still there.
+func (s *source) again() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seeker != nil || !s.touched
+}
+
 // rewind ends the last loan and gives the body again from its start.
-func (s *seekable) rewind() (io.ReadCloser, error) {
+func (s *source) rewind() (io.ReadCloser, error) {
+	if !s.again() {
+		return nil, errGone // and no waiting for a Read that may last
+	}
 	if err := s.current().end(); err != nil {
 		return nil, err
 	}
-	if _, err := s.seeker.Seek(s.start, io.SeekStart); err != nil {
+	if s.seeker == nil {
+		if !s.again() {
+			return nil, errGone
+		}
+	} else if _, err := s.seeker.Seek(s.start, io.SeekStart); err != nil {
 		return nil, err
 	}
 	return s.lend(), nil
 }
 
-func (s *seekable) current() *loan {
+func (s *source) current() *loan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last
 }
 
-func (s *seekable) lend() *loan {
+func (s *source) lend() *loan {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = &loan{s: s, closed: make(chan struct{}), turn: make(chan struct{}, 1)}
 	return s.last
 }
 
+func (s *source) wasRead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.touched
+}
+
+func (s *source) read(p []byte) (int, error) {
+	s.mu.Lock()
+	s.touched = true
+	s.mu.Unlock()
+	return s.src.Read(p)
+}
+
 // release has the caller's body closed with the last loan, or now if that is closed.
-func (s *seekable) release() {
+func (s *source) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.released = true
@@ -168,9 +235,9 @@ func (s *seekable) release() {
 	}
 }
 
-// loan is a seekable body in the hands of one leg.
+// loan is a source in the hands of one leg.
 type loan struct {
-	s      *seekable
+	s      *source
 	once   sync.Once
 	closed chan struct{}
 
@@ -179,7 +246,10 @@ type loan struct {
 	over bool
 }
 
-var errOver = errors.New("negotiate: the server has answered this request before its body was sent")
+var (
+	errOver = errors.New("negotiate: the server has answered this request before its body was sent")
+	errGone = errors.New("negotiate: the request's body was read already")
+)
 
 // Read reads from the body, as long as it is this leg's turn. The sender of an earlier one may still be at it.
 func (l *loan) Read(p []byte) (int, error) {
@@ -191,7 +261,7 @@ func (l *loan) Read(p []byte) (int, error) {
 		}
 		return 0, errOver
 	}
-	n, err := l.s.src.Read(p)
+	n, err := l.s.read(p)
 	l.sent += int64(n)
 	return n, err
 }

@@ -291,15 +291,15 @@ func TestSlowSender(t *testing.T) {
 		req.ContentLength = 4
 		b := newBody(req)
 		var first, second http.Request
-		b.take(&first)
+		b.take(&first, nil)
 		io.ReadFull(first.Body, make([]byte, c.read))
-		if err := b.prepare(); err != nil {
+		if err := b.prepare(false); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := first.Body.Read(make([]byte, 4)); n != 0 || err != c.want {
 			t.Errorf("%d bytes, %v", n, err)
 		}
-		b.take(&second)
+		b.take(&second, nil)
 		first.Body.Close()
 		if text, err := io.ReadAll(second.Body); string(text) != "text" || err != nil {
 			t.Errorf("%q, %v", text, err)
@@ -324,12 +324,12 @@ func TestSlowSender(t *testing.T) {
 	}{readFunc(func([]byte) (int, error) { close(in); <-stop; return 0, io.EOF }), src}}
 	b := newBody(newRequest(t, "POST", "http://localhost", stuck).WithContext(ctx))
 	var leg http.Request
-	b.take(&leg)
+	b.take(&leg, nil)
 	done := make(chan struct{})
 	go func() { leg.Body.Read(make([]byte, 1)); close(done) }()
 	<-in
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if err := b.prepare(); err != context.Canceled {
+	if err := b.prepare(false); err != context.Canceled {
 		t.Error(err)
 	}
 	close(stop)

@@ -12,8 +12,9 @@ const (
 	// ErrMutual says that the server has not proved who it is, where Transport.Mutual wants that.
 	ErrMutual reason = "the server did not prove who it is"
 
-	// ErrLegs says that the peer wants to exchange more tokens than the one and its answer.
-	ErrLegs reason = "the mechanism needs more than one token, which is not supported here"
+	// ErrLegs says that the peer wants to exchange more tokens than can be: a client's Base is no
+	// *http.Transport, the peer is a proxy, or there is no end to it.
+	ErrLegs reason = "the mechanism needs more tokens than can be exchanged here"
 
 	// ErrBody says that the server asked for authentication after the request's body had been sent, and
 	// that the body cannot be sent again.
@@ -21,6 +22,9 @@ const (
 
 	// ErrChallenge says that the peer's Negotiate header field does not hold a token in base64.
 	ErrChallenge reason = "the token in the Negotiate header field is malformed"
+
+	// ErrBinding says that Transport.ChannelBinding is BindRequired, and there is no certificate to bind to.
+	ErrBinding reason = "tokens are bound to TLS connections, and this is none whose certificate is known"
 
 	// ErrNotAllowed says that the server asked for a token and may not have one.
 	ErrNotAllowed reason = "this server may not have a token"
@@ -34,6 +38,14 @@ const (
 type reason string
 
 func (r reason) Error() string { return string(r) }
+
+// Values of Error.Op.
+const (
+	authenticate      = "authenticate to"
+	authenticateProxy = "authenticate to the proxy"
+	verifyServer      = "verify the server of"
+	admitClient       = "authenticate the client of"
+)
 
 // Error says which request failed to authenticate. It unwraps to the reason.
 type Error struct {

@@ -2,9 +2,12 @@ package negotiate
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"time"
 
 	"github.com/nego-sso/nego/gssapi"
 )
@@ -12,37 +15,42 @@ import (
 // exchange is one RoundTrip: everything about one request of the caller. It is a loop over legs. A leg is
 // the request as it goes out once; what comes back either gives a token for a further leg or is final.
 type exchange struct {
-	t    *Transport
-	base http.RoundTripper
-	req  *http.Request // the caller's, only read
+	t     *Transport
+	pools *pools
+	req   *http.Request // the caller's, only read
 
 	shown   *http.Request // a copy of req, which responses point to: no token in it, the outcome in its context
 	out     *Outcome      // complete when run returns
-	foreign bool          // the caller authenticates by other means
 	body    body
 	cookies cookies
-	origin  handshake
+
+	key       string    // of the origin
+	known     origin    // what was known of it at first
+	admission admission // what it may have
+	origin    handshake
+	proxyURL  *url.URL // of a proxy that sees the request; nil: there is none, or it is not answered
+	proxy     handshake
+
+	pool *pool // where legs go, unless there is
+	lane *lane // one connection for them
+	leg  *leg  // the last one
+
+	asked      bool // the origin has sent a challenge
+	refreshed  bool // a token that went out early was refused, and a fresh one is the last
+	plain      bool // the body is not announced any more
+	warmed     bool // a lane was authenticated ahead of a body
+	proxyTries int
+	restarts   int // handshakes begun anew because a connection or the user changed
 }
 
-// handshake is the authentication to one peer in the course of one request.
-type handshake struct {
-	sc    *gssapi.SecContext // nil until the peer asks
-	token []byte             // for the next leg
-	size  int                // of the field value that carried the last one
-}
+// Bounds of what one request may cost.
+const (
+	maxLegs     = 10 // tokens of one context
+	maxRestarts = 3
+)
 
-// maxLegs bounds the tokens of one handshake. With one, no connection need be kept for the next.
-const maxLegs = 1
-
-func newExchange(t *Transport, base http.RoundTripper, req *http.Request) *exchange {
-	x := &exchange{
-		t:       t,
-		base:    base,
-		req:     req,
-		out:     new(Outcome),
-		foreign: req.URL.User != nil || len(req.Header[replyHeader]) > 0,
-		body:    newBody(req),
-	}
+func newExchange(t *Transport, pools *pools, req *http.Request) *exchange {
+	x := &exchange{t: t, pools: pools, req: req, out: new(Outcome), body: newBody(req), key: originKey(req.URL), leg: new(leg)}
 	x.shown = req.WithContext(context.WithValue(req.Context(), outcomeKey{}, x.out))
 	return x
 }
@@ -50,9 +58,8 @@ func newExchange(t *Transport, base http.RoundTripper, req *http.Request) *excha
 func (x *exchange) run() (*http.Response, error) {
 	resp, err := x.legs()
 	x.body.release()
-	if x.origin.sc != nil {
-		x.origin.sc.Close()
-	}
+	x.origin.end()
+	x.proxy.end()
 	if holder, ok := x.req.Context().Value(holderKey{}).(*Outcome); ok && holder != nil {
 		*holder = *x.out
 	}
@@ -61,141 +68,293 @@ func (x *exchange) run() (*http.Response, error) {
 }
 
 func (x *exchange) legs() (*http.Response, error) {
+	if err := x.prepare(); err != nil {
+		return nil, x.fail(err)
+	}
 	for {
 		resp, err := x.send()
 		if err != nil {
-			return nil, err
+			if err := x.recover(err); err != nil {
+				return nil, x.fail(err)
+			}
+			continue
 		}
-		if err := x.answer(resp); err != nil {
+		again, err := x.answer(resp)
+		if err != nil {
 			abandon(resp)
-			return nil, err
+			x.leg.refuse()
+			return nil, x.fail(err)
 		}
-		if x.origin.token == nil {
+		if !again {
 			return x.deliver(resp)
 		}
-		x.cookies.keep(x.req, resp)
-		drain(resp)
 	}
 }
 
-// send sends one leg.
-func (x *exchange) send() (*http.Response, error) {
-	// A shallow copy: a Trailer, for one, is filled in by the caller while the body is read.
-	leg := x.shown.WithContext(x.shown.Context())
-	leg.Header = x.req.Header.Clone()
-	if h := &x.origin; h.token != nil {
-		if leg.Header == nil {
-			leg.Header = make(http.Header)
-		}
-		x.cookies.apply(leg.Header)
-		value := fieldValue(h.token)
-		leg.Header[replyHeader] = []string{value}
-		h.token, h.size = nil, len(value)
-		x.out.Legs++
+// fail ends a request for which there is no response.
+func (x *exchange) fail(err error) error {
+	x.dropLane()
+	if e := (*Error)(nil); errors.As(err, &e) && x.out.Err == nil {
+		x.out.Err = err
 	}
-	x.body.take(leg)
-	resp, err := x.base.RoundTrip(leg)
-	if resp == nil && err == nil {
-		err = errors.New("negotiate: Transport.Base returned no response and no error")
-	}
-	return resp, err
+	return err
 }
 
-// answer makes the token for a further leg if a response asks for one. Where that fails, the response is
-// the final one, unless there is an error for the caller.
-func (x *exchange) answer(resp *http.Response) error {
-	if resp.StatusCode != http.StatusUnauthorized || x.foreign {
-		return nil
+// prepare decides where the first leg goes, and whether it carries a token.
+func (x *exchange) prepare() error {
+	x.admission = x.t.admit(x.req)
+	x.origin.trace, x.origin.target = x.t.Trace, x.admission.target
+	x.origin.opts = gssapi.Options{Credential: x.t.Credential, Mech: x.t.Mech, Flags: x.flags()}
+	if err := x.chooseProxy(); err != nil {
+		return err
 	}
-	token, found, err := findChallenge(resp.Header[askHeader])
-	if !found && err == nil {
-		return nil
+	x.known = x.pools.origins.get(x.key)
+	if err := x.choosePool(); err != nil {
+		return err
 	}
-	x.t.Trace.challenge(x, len(token))
 	switch {
-	case err != nil:
-	case x.origin.sc == nil:
-		// A token in the first challenge is nothing that an initiator can use.
-		err = x.begin()
-	default:
-		err = x.proceed(token)
-	}
-	if err == nil {
+	case x.admission.standing != ours:
 		return nil
-	}
-	x.out.Err = x.wrap(authenticate, resp.StatusCode, err)
-	if ctx := x.req.Context(); ctx.Err() != nil {
-		return context.Cause(ctx) // as it is, like net/http; where it struck is in the outcome
-	}
-	if x.t.Strict {
-		return x.out.Err
+	case x.known.lanes && x.pools.opaque == nil:
+		return x.chooseLane()
+	case x.t.Preemptive == PreemptAlways, x.t.Preemptive == PreemptRemember && !x.known.asked.IsZero():
+		return x.preempt(nil)
 	}
 	return nil
 }
 
-// begin answers the first challenge.
-func (x *exchange) begin() (err error) {
-	if x.out.Target, err = x.t.admit(x.req); err != nil {
-		return err
-	}
-	if !x.body.again() {
-		return ErrBody // before a ticket is asked for in vain
-	}
-	o := gssapi.Options{Credential: x.t.Credential, Mech: x.t.Mech}
+func (x *exchange) flags() (f gssapi.Flags) {
 	if x.t.Mutual != MutualDisabled {
-		o.Flags = gssapi.FlagMutual
+		f |= gssapi.FlagMutual
 	}
-	x.origin.sc = gssapi.NewInitiator(x.out.Target, &o)
-	return x.advance(nil)
+	if x.admission.delegate {
+		switch x.t.Delegate {
+		case DelegatePolicy:
+			f |= gssapi.FlagDelegatePolicy
+		case DelegateAlways:
+			f |= gssapi.FlagDelegate
+		}
+	}
+	return f
 }
 
-// proceed takes a challenge that came back for a token. It may be a request for another leg, a token that
-// says what was wrong, or a plain refusal: the library knows. A refusal is the server's right and no error.
-func (x *exchange) proceed(token []byte) error {
-	if len(token) == 0 || x.origin.sc.Established() {
+// preempt makes the token that goes out before the server has asked. Where that fails the request goes without.
+// One that is bound to a certificate waits for the connection.
+func (x *exchange) preempt(leaf *x509.Certificate) error {
+	x.origin.early = true
+	if x.binds() && leaf == nil {
 		return nil
 	}
-	return x.advance(token)
-}
-
-// advance has the library make the next token, and readies the body to go with it.
-func (x *exchange) advance(in []byte) error {
-	token, err := x.step(in)
-	switch {
-	case err != nil:
-		return err
-	case len(token) == 0:
-		return nil
-	case x.out.Legs == maxLegs:
-		return ErrLegs
+	if err := x.begin(leaf); err != nil && x.req.Context().Err() != nil {
+		return context.Cause(x.req.Context())
 	}
-	if err := x.body.prepare(); err != nil {
-		return fmt.Errorf("%w (%w)", ErrBody, err)
-	}
-	x.origin.token = token
 	return nil
 }
 
-// step makes one step of the handshake and records what came of it.
-func (x *exchange) step(in []byte) ([]byte, error) {
+// binds reports whether tokens for the origin are bound to its certificate.
+func (x *exchange) binds() bool {
+	return x.t.ChannelBinding != BindNever && x.req.URL.Scheme == "https"
+}
+
+// errUser says that a token is another user's than the connections are.
+var errUser = errors.New("the user of the default ticket cache keeps changing")
+
+// begin makes the first token of a fresh context, for connections of the right user.
+func (x *exchange) begin(leaf *x509.Certificate) error {
+	err := x.beginHere(leaf)
+	for try := 0; err == errUser && try < maxRestarts; try++ {
+		if x.lane != nil { // its handshake would be another's
+			return err
+		}
+		if err := x.choosePool(); err != nil {
+			return err
+		}
+		err = x.beginHere(leaf)
+	}
+	return err
+}
+
+// beginHere makes it for the pool that was chosen. With the default credential the user may have changed since.
+func (x *exchange) beginHere(leaf *x509.Certificate) error {
+	x.out.Target = x.origin.target
+	if leaf == nil && x.t.ChannelBinding == BindRequired {
+		return ErrBinding
+	}
+	err := x.origin.begin(x.req.Context(), leaf)
+	x.note()
+	if err == nil && x.t.Credential == nil {
+		err = x.tie()
+	}
+	if err != nil {
+		x.origin.end()
+	}
+	return err
+}
+
+// proceed takes the origin's answer to a token, and makes the next one if there is any.
+func (x *exchange) proceed(token []byte) error {
+	err := x.origin.step(x.req.Context(), token)
+	x.note()
+	return err
+}
+
+// note records what has become of the origin's context.
+func (x *exchange) note() {
 	sc := x.origin.sc
-	token, err := step(x.req.Context(), x.t.Trace, sc, "initiate", in)
 	info := sc.Info()
 	x.out.Mech = info.Mech
 	x.out.Mutual = sc.Established() && info.Flags&gssapi.FlagMutual != 0
-	return token, err
+	x.out.Delegated = info.Flags&gssapi.FlagDelegate != 0
+	x.out.ChannelBound = x.origin.leaf != nil
+}
+
+// answer looks at a response, and reports whether it is followed by a further leg, which is then ready. An error
+// is for the caller; where authentication fails without one, the response is the final one.
+func (x *exchange) answer(resp *http.Response) (again bool, err error) {
+	switch {
+	case resp.StatusCode == http.StatusExpectationFailed && x.leg.announced:
+		x.plain = true
+		return x.further(resp, authenticate, x.renew())
+	case resp.StatusCode == http.StatusProxyAuthRequired && x.proxyURL != nil:
+		return x.answerProxy(resp)
+	case resp.StatusCode == http.StatusUnauthorized && x.admission.standing != foreign:
+		return x.answerOrigin(resp)
+	}
+	return false, nil
+}
+
+func (x *exchange) answerOrigin(resp *http.Response) (again bool, err error) {
+	token, found, err := findChallenge(resp.Header[askHeader])
+	if !found && err == nil {
+		return false, nil
+	}
+	x.asked = true
+	x.t.Trace.challenge(x, len(token))
+	if err == nil {
+		x.pools.origins.learn(x.key, func(o *origin) { o.asked = time.Now() })
+		again, err = x.reply(resp, token)
+	}
+	if !again && err == nil {
+		return false, nil
+	}
+	return x.further(resp, authenticate, err)
+}
+
+// reply makes the answer to a challenge, and reports whether there is one. The challenge may be the first one, a
+// request for another leg, a token that says what was wrong, or a plain refusal: the library knows. A refusal is the
+// server's right and no error.
+func (x *exchange) reply(resp *http.Response, token []byte) (again bool, err error) {
+	h := &x.origin
+	if x.admission.err != nil {
+		x.out.Target = h.target
+		return false, x.admission.err
+	}
+	if h.sc == nil || h.sent == 0 {
+		// A token in the first challenge is nothing that an initiator can use.
+		return x.start(resp)
+	}
+	if len(token) > 0 && !h.sc.Established() {
+		if err = x.proceed(token); err == nil && h.token != nil {
+			return x.pin(resp)
+		}
+	}
+	if h.early && !x.refreshed && x.req.Context().Err() == nil {
+		// It may have been too old, or have been sent twice because a connection was dead.
+		x.refreshed = true
+		return x.start(resp)
+	}
+	return false, err
+}
+
+// start answers a challenge with a fresh context.
+func (x *exchange) start(resp *http.Response) (again bool, err error) {
+	if !x.body.again() {
+		return false, ErrBody // before a ticket is asked for in vain
+	}
+	if x.lane != nil && x.lane.used || x.lane == nil && x.known.lanes && x.pools.opaque == nil {
+		// The server does not know the lane any more, and some mechanisms do not begin twice on one; or there is
+		// none yet.
+		return true, x.restart()
+	}
+	return true, x.begin(x.leaf(resp))
+}
+
+// leaf is the certificate that a token for the origin is bound to.
+func (x *exchange) leaf(resp *http.Response) *x509.Certificate {
+	switch {
+	case !x.binds():
+		return nil
+	case x.lane != nil:
+		return x.lane.certificate()
+	case resp != nil && resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0:
+		return resp.TLS.PeerCertificates[0]
+	}
+	return nil
+}
+
+// renew makes a fresh token where the last leg had one.
+func (x *exchange) renew() error {
+	if x.origin.sent == 0 {
+		return nil
+	}
+	return x.begin(x.origin.leaf)
+}
+
+// further ends the response that is followed by another leg, and readies the body for it. It is also where a failure
+// to authenticate becomes the outcome.
+func (x *exchange) further(resp *http.Response, op string, err error) (again bool, _ error) {
+	if err == nil {
+		if err = x.body.prepare(x.leg.holds()); err == nil {
+			x.cookies.keep(x.req, resp)
+			drain(resp)
+			x.leg.refuse()
+			return true, nil
+		}
+		err = fmt.Errorf("%w (%w)", ErrBody, err)
+	}
+	x.out.Err = x.wrap(op, resp.StatusCode, err)
+	var conn *connError
+	switch ctx := x.req.Context(); {
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx) // as it is, like net/http; where it struck is in the outcome
+	case errors.As(err, &conn):
+		return false, conn.error
+	case x.t.Strict:
+		return false, x.out.Err
+	}
+	return false, nil
 }
 
 // deliver makes a response the caller's.
 func (x *exchange) deliver(resp *http.Response) (*http.Response, error) {
+	x.leg.settle(resp)
+	x.remember(resp)
 	resp.Request = x.shown
 	x.cookies.restore(resp)
 	x.explain(resp)
 	final, err := x.verify(resp)
 	if err != nil {
 		abandon(resp)
+		x.dropLane()
+		return nil, err
 	}
-	return final, err
+	x.releaseLane(final)
+	return final, nil
+}
+
+// remember learns from a response whether the origin wants tokens early. One that takes no notice of SPNEGO does not
+// want any, unless the connection was authenticated before.
+func (x *exchange) remember(resp *http.Response) {
+	if !x.origin.early || x.asked || x.origin.sent == 0 {
+		return
+	}
+	_, found, _ := findChallenge(resp.Header[askHeader])
+	switch {
+	case found:
+		x.pools.origins.learn(x.key, func(o *origin) { o.asked = time.Now() })
+	case x.leg.conn != nil && !x.leg.reused && (x.t.Mech == "" || x.t.Mech == gssapi.SPNEGO):
+		x.pools.origins.learn(x.key, func(o *origin) { o.asked = time.Time{} })
+	}
 }
 
 // largeToken is the size of a field value at which servers begin to refuse a request: 8 KiB for the whole
@@ -213,13 +372,10 @@ func (x *exchange) explain(resp *http.Response) {
 	}
 }
 
-// Values of Error.Op.
-const (
-	authenticate = "authenticate to"
-	verifyServer = "verify the server of"
-	admitClient  = "authenticate the client of"
-)
-
 func (x *exchange) wrap(op string, status int, err error) error {
-	return &Error{Op: op, URL: display(x.req.URL), Status: status, Err: err}
+	u := x.req.URL
+	if op == authenticateProxy {
+		u = x.proxyURL
+	}
+	return &Error{Op: op, URL: display(u), Status: status, Err: err}
 }

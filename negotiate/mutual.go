@@ -30,6 +30,10 @@ func (x *exchange) verify(resp *http.Response) (*http.Response, error) {
 		err = fmt.Errorf("%w: %w", ErrMutual, err)
 	case x.t.Mutual == MutualOptional:
 		return resp, nil
+	case x.origin.sent == 0 && x.t.Preemptive != PreemptAlways && !x.known.asked.IsZero():
+		// It asked before, so it has tied the user to the connection.
+		err = fmt.Errorf("%w: it did not ask for a token this time; a server that authenticates connections proves itself "+
+			"when it gets a token, so set Preemptive to PreemptAlways", ErrMutual)
 	default:
 		err = ErrMutual
 	}
@@ -60,7 +64,7 @@ func (x *exchange) proof(resp *http.Response) (there bool, err error) {
 	case sc.Established():
 		return true, errors.New("the mechanism did not wait for the server's answer")
 	}
-	if _, err := x.step(token); err != nil {
+	if err := x.proceed(token); err != nil {
 		return true, err
 	}
 	if !sc.Established() {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"reflect"
 	"testing"
 
@@ -242,56 +241,6 @@ func TestMutualWithoutChallenge(t *testing.T) {
 				t.Errorf("%+v: %q", c, b)
 			}
 		}
-	}
-}
-
-// A mechanism of many legs: IAKERB reaches the KDC through the server. Either side says that it stops there.
-func TestFurtherLeg(t *testing.T) {
-	cred, err := gssapi.Acquire(t.Context(), &gssapi.CredentialOptions{Usage: gssapi.Accept, Mechs: []gssapi.OID{gssapi.IAKERB}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cred.Close()
-	var refused error
-	patient := newSite(t, func(w http.ResponseWriter, r *http.Request, n int) {
-		value := "Negotiate"
-		if n > 0 {
-			token, err := requestToken(r.Header)
-			if err != nil {
-				t.Error(err)
-			}
-			acceptor := gssapi.NewAcceptor(&gssapi.Options{Credential: cred})
-			defer acceptor.Close()
-			out, err := acceptor.Step(r.Context(), token)
-			if err != nil || acceptor.Established() {
-				t.Error(err)
-			}
-			value = fieldValue(out)
-		}
-		w.Header().Set(askHeader, value)
-		w.WriteHeader(401)
-		io.WriteString(w, "more")
-	})
-	impatient := protect(t, &Authenticator{Credential: cred, Deny: func(w http.ResponseWriter, r *http.Request, err error) {
-		if !errors.Is(err, ErrNoToken) {
-			refused = err
-		}
-		w.WriteHeader(401)
-		io.WriteString(w, "more")
-	}})
-	for _, c := range []struct {
-		s    *site
-		want error
-	}{{patient, ErrLegs}, {impatient, nil}} {
-		host := newService(t) // whose ticket is not there yet
-		tr := &Transport{Mech: gssapi.IAKERB, Target: func(*url.URL) gssapi.Name { return gssapi.Service("HTTP", host) }}
-		resp, body := get(t, &http.Client{Transport: tr}, c.s.URL)
-		if err := OutcomeOf(resp).Err; resp.StatusCode != 401 || body != "more" || !errors.Is(err, c.want) || c.s.tokens() != 1 {
-			t.Errorf("%s, %q, %+v", resp.Status, body, OutcomeOf(resp))
-		}
-	}
-	if !errors.Is(refused, ErrLegs) {
-		t.Errorf("the Authenticator says: %v", refused)
 	}
 }
 

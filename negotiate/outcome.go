@@ -7,13 +7,15 @@ import (
 	"github.com/nego-sso/nego/gssapi"
 )
 
-// Outcome is how the authentication of one request went.
+// Outcome is how the authentication of one request to its origin went.
 type Outcome struct {
-	Target gssapi.Name // the service; zero: none was asked for a token
-	Mech   gssapi.OID  // the mechanism in use; zero: not known, as SPNEGO tells with the server's answer, which only Mutual reads
-	Mutual bool        // the server has proved who it is
-	Legs   int         // tokens sent; zero: the request was not authenticated
-	Err    error       // why it failed; nil also where no server asked
+	Target       gssapi.Name // the service; zero: no token was to be made
+	Mech         gssapi.OID  // the mechanism in use; zero: not known, as SPNEGO tells with the server's answer, which only Mutual reads
+	Mutual       bool        // the server has proved who it is
+	Delegated    bool        // the token carried the user's own ticket
+	ChannelBound bool        // the token was bound to the TLS connection
+	Legs         int         // tokens sent; zero: the request was not authenticated
+	Err          error       // why it failed; nil also where no server asked
 }
 
 // OutcomeOf returns how the authentication went that led to resp. It is zero for a response that did not come

@@ -33,7 +33,7 @@ func TestDefaultTarget(t *testing.T) {
 		"http://under_score.example/":         "HTTP@under_score.example",
 		"http://a\u0300\u0338\u2260_-.x/":     "HTTP@a\u0300\u0338\u2260_-.x", // no name that IDNA knows: as typed
 	} {
-		got := new(Transport).target(parse(t, raw))
+		got, _ := new(Transport).target(parse(t, raw))
 		if got != gssapi.Service("HTTP", strings.TrimPrefix(want, "HTTP@")) || got.Type() != gssapi.NTHostBased {
 			t.Errorf("%s: %s, want %s", raw, got, want)
 		}
@@ -48,10 +48,10 @@ func TestTargetFunc(t *testing.T) {
 		}
 		return gssapi.Name{}
 	}}
-	if got := tr.target(parse(t, "http://a/special")); got != special {
+	if got, named := tr.target(parse(t, "http://a/special")); got != special || !named {
 		t.Errorf("got %s", got)
 	}
-	if got := tr.target(parse(t, "http://a/other")); got != gssapi.Service("HTTP", "a") {
+	if got, named := tr.target(parse(t, "http://a/other")); got != gssapi.Service("HTTP", "a") || named {
 		t.Errorf("a zero name gave %s", got)
 	}
 }
@@ -88,7 +88,11 @@ func TestRedirectRules(t *testing.T) {
 				}
 				req = next
 			}
-			_, err := (&Transport{Target: c.target}).admit(req)
+			a := (&Transport{Target: c.target}).admit(req)
+			err := a.err
+			if (a.standing == ours) != c.ok {
+				t.Errorf("standing %d", a.standing)
+			}
 			if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrNotAllowed) {
 				t.Error(err)
 			}

@@ -21,7 +21,14 @@ import (
 // A request that has an Authorization header field or userinfo in its URL is sent as it is.
 //
 // A body is sent again from its beginning where the request has a GetBody, and where the body is an
-// io.Seeker. Otherwise the 401 is returned, and the outcome is ErrBody.
+// io.Seeker. Any other body, and a long one, is announced with Expect: 100-continue and held back until the
+// server has said whether it wants it, or has said nothing for a second. If it asks for a token after that,
+// and the body is gone, its 401 is returned, and the outcome is ErrBody.
+//
+// A server may tie what a token said to the connection. So requests share connections only where the user, the
+// target and the delegation are the same: with the default credential the user is looked up again, and the
+// connections of a former one are closed. Mechanisms that need several tokens, such as NTLM, have a connection
+// of HTTP/1.1 for themselves.
 //
 // A Transport is safe for concurrent use. It must not be copied, nor its fields changed, after its first
 // use. It is to be kept, as it keeps connections; when it is dropped, they are closed.
@@ -46,6 +53,26 @@ type Transport struct {
 	// Mutual says whether the server must prove who it is.
 	Mutual Mutual
 
+	// Delegate says whether the server gets the user's own ticket, to act as the user elsewhere.
+	Delegate Delegation
+
+	// AllowDelegate decides whether the server at a URL may have the user's ticket, where Delegate gives it at
+	// all. Nil is every server that the request was made for, and none that a redirect to another host led to.
+	AllowDelegate func(*url.URL) bool
+
+	// Preemptive says whether a request carries a token before the server has asked for one.
+	Preemptive Preemption
+
+	// ChannelBinding ties tokens to the server's certificate, so that they are of no use on another
+	// connection: tls-server-end-point, RFC 5929.
+	ChannelBinding Binding
+
+	// ProxyAuth authenticates to proxies too, with the service HTTP at the proxy's host: at once when an https
+	// request asks for a tunnel, and when the proxy asks, with status 407, for an http request. It needs a Base
+	// that is nil or an *http.Transport; whose proxies those are. Allow, Target, Mutual, Delegate and
+	// ChannelBinding are for origins.
+	ProxyAuth bool
+
 	// KeepErrorBody has MutualRequired return responses of status 400 and above, with which a server did not
 	// prove who it is, as they are, not stripped.
 	KeepErrorBody bool
@@ -61,7 +88,7 @@ type Transport struct {
 	Trace *Trace
 
 	once  sync.Once
-	conns connections
+	inner *pools
 }
 
 // Mutual says whether and when a server must prove who it is. Over https its certificate does that already.
@@ -82,15 +109,72 @@ const (
 
 // String returns disabled, optional or required.
 func (m Mutual) String() string {
-	switch m {
-	case MutualDisabled:
-		return "disabled"
-	case MutualOptional:
-		return "optional"
-	case MutualRequired:
-		return "required"
+	return name(int(m), "Mutual", "disabled", "optional", "required")
+}
+
+// Delegation says whether a server gets the user's own ticket.
+type Delegation int
+
+const (
+	// DelegateNever keeps it.
+	DelegateNever Delegation = iota
+
+	// DelegatePolicy gives it to servers that the KDC trusts with it: those with ok-as-delegate (RFC 5896).
+	DelegatePolicy
+
+	// DelegateAlways gives it to every server that gets a token.
+	DelegateAlways
+)
+
+// String returns never, policy or always.
+func (d Delegation) String() string {
+	return name(int(d), "Delegation", "never", "policy", "always")
+}
+
+// Preemption says whether a request carries a token before the server has asked for one. That saves a round trip
+// where it asks, and costs a ticket where it does not.
+type Preemption int
+
+const (
+	// PreemptNever waits for the challenge.
+	PreemptNever Preemption = iota
+
+	// PreemptRemember sends a token to servers that have asked within the last ten minutes.
+	PreemptRemember
+
+	// PreemptAlways sends one with each request. Where none can be made, the request goes without.
+	PreemptAlways
+)
+
+// String returns never, remember or always.
+func (p Preemption) String() string {
+	return name(int(p), "Preemption", "never", "remember", "always")
+}
+
+// Binding says whether tokens are tied to the TLS connection.
+type Binding int
+
+const (
+	// BindNever does not tie them.
+	BindNever Binding = iota
+
+	// BindIfTLS ties them over https.
+	BindIfTLS
+
+	// BindRequired does, and has no token for plain http: ErrBinding.
+	BindRequired
+)
+
+// String returns never, tls or required.
+func (b Binding) String() string {
+	return name(int(b), "Binding", "never", "tls", "required")
+}
+
+func name(i int, typ string, names ...string) string {
+	if i >= 0 && i < len(names) {
+		return names[i]
 	}
-	return fmt.Sprintf("Mutual(%d)", int(m))
+	return fmt.Sprintf("%s(%d)", typ, i)
 }
 
 // RoundTrip sends a request, and again with a token if the server asks for one. The request is not changed.
@@ -98,50 +182,34 @@ func (m Mutual) String() string {
 // The error is ErrMutual, or what Base or the request's context say; with Strict also any other failure to
 // authenticate.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	c := t.connections()
+	p := t.pools()
 	if req.URL == nil || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		return c.original.RoundTrip(req)
+		return p.original.RoundTrip(req)
 	}
-	return newExchange(t, c.private, req).run()
+	return newExchange(t, p, req).run()
 }
 
 // CloseIdleConnections closes connections that are not in use. http.Client.CloseIdleConnections calls it.
 func (t *Transport) CloseIdleConnections() {
-	if c, ok := t.connections().private.(interface{ CloseIdleConnections() }); ok {
+	p := t.pools()
+	if c, ok := p.opaque.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
+	p.closeIdle()
 }
 
-// connections are where requests go.
-type connections struct {
-	original http.RoundTripper // Base or what stands for it
-	private  http.RoundTripper // the same with connections of its own, where that can be
-}
-
-func (t *Transport) connections() *connections {
+func (t *Transport) pools() *pools {
 	t.once.Do(func() {
 		base := t.Base
 		if base == nil {
 			base = http.DefaultTransport
 		}
-		t.conns = connections{original: base, private: base}
-		if settings, ok := base.(*http.Transport); ok {
-			own := clone(settings)
-			t.conns.private = own
-			runtime.AddCleanup(t, (*http.Transport).CloseIdleConnections, own)
+		var proxy *proxyAuth
+		if t.ProxyAuth {
+			proxy = &proxyAuth{cred: t.Credential, mech: t.Mech, trace: t.Trace}
 		}
+		t.inner = newPools(base, proxy)
+		runtime.AddCleanup(t, (*pools).closeIdle, t.inner)
 	})
-	return &t.conns
-}
-
-// clone copies the settings of a transport.
-func clone(settings *http.Transport) *http.Transport {
-	own := settings.Clone()
-	if own.TLSNextProto["h2"] != nil {
-		// golang.org/x/net/http2 was configured by hand. Its connections are in a pool that a clone shares;
-		// those of net/http itself are not.
-		own.TLSNextProto = nil
-		own.ForceAttemptHTTP2 = true
-	}
-	return own
+	return t.inner
 }

@@ -861,7 +861,8 @@ func TestLargeToken(t *testing.T) {
 	}{
 		{400, largeToken + 1, true}, {431, largeToken + 1, true}, {400, largeToken, false}, {403, largeToken + 1, false}, {200, largeToken + 1, false},
 	} {
-		x := &exchange{t: &Transport{}, req: newRequest(t, "GET", "http://localhost/", nil), out: &Outcome{}}
+		tr := &Transport{}
+		x := newExchange(tr, tr.pools(), newRequest(t, "GET", "http://localhost/", nil))
 		x.origin.size = c.size
 		resp, err := x.deliver(&http.Response{StatusCode: c.status, Body: http.NoBody})
 		if err != nil || resp.StatusCode != c.status {

@@ -1,0 +1,339 @@
+package negotiate
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// lane is one HTTP/1.1 connection for the legs of one handshake, and afterwards for further requests of the same
+// identity, one at a time. Mechanisms with more legs than one need it: the server keeps half of the context with
+// the connection.
+type lane struct {
+	conn *http.ClientConn
+	used bool // a handshake was completed on it
+
+	mu   sync.Mutex
+	leaf *x509.Certificate // of the server, over TLS
+
+	idle    time.Duration
+	waiting *time.Timer // nil: it is in use
+}
+
+// dialLane connects to the origin of req, or to its proxy. The transport is the lane's own.
+func dialLane(ctx context.Context, tr *http.Transport, req *http.Request) (*lane, error) {
+	l := &lane{idle: tr.IdleConnTimeout}
+	l.watchTLS(tr)
+	host, port := req.URL.Hostname(), req.URL.Port()
+	if a, err := hostASCII(host); err == nil {
+		host = a
+	}
+	if port == "" {
+		port = defaultPort(req.URL)
+	}
+	conn, err := tr.NewClientConn(ctx, req.URL.Scheme, net.JoinHostPort(host, port))
+	if err != nil {
+		return nil, err
+	}
+	l.conn = conn
+	return l, nil
+}
+
+// watchTLS has the lane learn the server's certificate.
+func (l *lane) watchTLS(tr *http.Transport) {
+	verify := tr.TLSClientConfig.VerifyConnection
+	tr.TLSClientConfig.VerifyConnection = func(cs tls.ConnectionState) error {
+		l.see(cs)
+		if verify != nil {
+			return verify(cs)
+		}
+		return nil
+	}
+	if dial := tr.DialTLSContext; dial != nil {
+		tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dial(ctx, network, addr)
+			if t, ok := c.(*tls.Conn); ok && err == nil {
+				if err := t.HandshakeContext(ctx); err != nil {
+					c.Close()
+					return nil, err
+				}
+				l.see(t.ConnectionState())
+			}
+			return c, err
+		}
+	}
+}
+
+func (l *lane) see(cs tls.ConnectionState) {
+	if len(cs.PeerCertificates) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leaf = cs.PeerCertificates[0]
+}
+
+// certificate returns the server's, or nil.
+func (l *lane) certificate() *x509.Certificate {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leaf
+}
+
+// wait begins the time after which an idle lane is given up.
+func (l *lane) wait(giveUp func()) {
+	if l.idle > 0 {
+		l.waiting = time.AfterFunc(l.idle, giveUp)
+	}
+}
+
+// take ends that time, and reports whether the lane can still be used.
+func (l *lane) take() bool {
+	if l.waiting != nil {
+		l.waiting.Stop()
+		l.waiting = nil
+	}
+	return l.conn.Err() == nil
+}
+
+func (l *lane) close() { l.conn.Close() }
+
+// laneBody is the body of a response that came on a lane. Read to its end it gives the lane back; closed before
+// that, it closes it.
+type laneBody struct {
+	io.ReadCloser
+	done func(whole bool)
+	once sync.Once
+}
+
+func (b *laneBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.once.Do(func() { b.done(err == io.EOF) })
+	}
+	return n, err
+}
+
+func (b *laneBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(func() { b.done(false) })
+	return err
+}
+
+// connError is a failure to connect, which is the caller's to see as it is.
+type connError struct{ error }
+
+// chooseLane is called where the origin is known to need one. One that is authenticated serves without a token,
+// unless the server is to prove itself each time.
+func (x *exchange) chooseLane() error {
+	if x.t.Mutual != MutualRequired {
+		if x.lane = x.pools.idleLane(x.laneKey()); x.lane != nil {
+			return nil
+		}
+	}
+	if x.t.Preemptive == PreemptNever {
+		return nil // the answer to its challenge is pinned
+	}
+	if err := x.newLane(); err != nil {
+		return err
+	}
+	if x.body.src != nil {
+		return x.warm()
+	}
+	return x.preempt(x.leaf(nil))
+}
+
+func (x *exchange) laneKey() laneKey { return laneKey{x.key, x.pools.identity(x.pool)} }
+
+func (x *exchange) newLane() error {
+	x.dropLane()
+	l, err := dialLane(x.req.Context(), x.pools.cloneHTTP1(), x.req)
+	if err != nil {
+		return &connError{err}
+	}
+	x.lane = l
+	return nil
+}
+
+func (x *exchange) dropLane() {
+	if x.lane != nil {
+		x.lane.close()
+		x.lane = nil
+	}
+}
+
+// pin is called when there is another token for the origin. It has to go on the connection of the one before.
+func (x *exchange) pin(resp *http.Response) (again bool, err error) {
+	switch {
+	case x.pools.opaque != nil || x.origin.sent >= maxLegs:
+		x.origin.end()
+		return false, ErrLegs
+	case x.lane != nil:
+		return true, nil
+	}
+	x.pools.origins.learn(x.key, func(o *origin) { o.lanes = true })
+	err = x.restart()
+	if x.leg.conn != nil && resp.ProtoMajor == 1 {
+		x.leg.conn.Close() // the server has half a context there, in which no other can begin
+	}
+	return true, err
+}
+
+// restart begins a handshake on a lane.
+func (x *exchange) restart() error {
+	x.restarts++
+	if x.restarts > maxRestarts {
+		x.origin.end()
+		return ErrLegs
+	}
+	x.origin.end()
+	if err := x.newLane(); err != nil {
+		return err
+	}
+	if x.body.src != nil && !x.warmed {
+		return x.warm()
+	}
+	err := x.begin(x.leaf(nil))
+	if err == errUser {
+		x.dropLane()
+		if err = x.choosePool(); err == nil {
+			err = x.restart()
+		}
+	}
+	return err
+}
+
+// warm authenticates the lane with a request that has no body, so that the one that has goes out once.
+func (x *exchange) warm() error {
+	x.warmed = true
+	head := x.req.Clone(x.req.Context())
+	head.Method, head.Body, head.GetBody, head.ContentLength = http.MethodHead, http.NoBody, nil, 0
+	head.TransferEncoding, head.Trailer = nil, nil
+	for _, name := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Expect"} {
+		head.Header.Del(name)
+	}
+	w := newExchange(x.t, x.pools, head)
+	w.pool, w.lane, w.known, w.admission = x.pool, x.lane, x.known, x.admission
+	w.origin.trace, w.origin.target, w.origin.opts = x.origin.trace, x.origin.target, x.origin.opts
+	w.plain, w.warmed = true, true
+	err := w.authenticateLane()
+	x.lane = w.lane
+	x.out.Target, x.out.Mech, x.out.Delegated, x.out.ChannelBound = w.out.Target, w.out.Mech, w.out.Delegated, w.out.ChannelBound
+	x.out.Legs += w.out.Legs
+	w.origin.end()
+	return err
+}
+
+// authenticateLane sends legs until the server is content.
+func (x *exchange) authenticateLane() error {
+	if err := x.begin(x.leaf(nil)); err != nil {
+		return err
+	}
+	for {
+		resp, err := x.send()
+		if err != nil {
+			if err := x.recover(err); err != nil {
+				return &connError{err}
+			}
+			continue
+		}
+		again, err := x.answer(resp)
+		if err != nil {
+			abandon(resp)
+			if e := (*Error)(nil); errors.As(err, &e) {
+				return e.Err
+			}
+			return err
+		}
+		if again {
+			continue
+		}
+		drain(resp)
+		if resp.StatusCode == http.StatusUnauthorized {
+			if e := (*Error)(nil); errors.As(x.out.Err, &e) {
+				return e.Err
+			}
+			return nil // the request itself will be told
+		}
+		x.lane.used = true
+		return nil
+	}
+}
+
+// releaseLane hands the lane of a final response on, when its body is read.
+func (x *exchange) releaseLane(resp *http.Response) {
+	l := x.lane
+	if l == nil {
+		return
+	}
+	x.lane = nil
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return // the connection is the caller's
+	}
+	if resp.StatusCode != http.StatusUnauthorized {
+		l.used = true
+	}
+	key := x.laneKey() // the user is known only since the token was made
+	done := func(whole bool) {
+		if whole && l.used && !resp.Close && l.conn.Err() == nil {
+			x.pools.keepLane(key, l)
+		} else {
+			l.close()
+		}
+	}
+	if resp.Body == nil || resp.Body == http.NoBody {
+		done(true)
+		return
+	}
+	resp.Body = &laneBody{ReadCloser: resp.Body, done: done}
+}
+
+// recover is called when a leg got no response. It readies another one, or returns the error for the caller.
+func (x *exchange) recover(err error) error {
+	if ctx := x.req.Context(); ctx.Err() != nil {
+		return err
+	}
+	if x.restarts++; x.restarts > maxRestarts || !x.body.again() {
+		return err
+	}
+	switch {
+	case x.lane == nil && x.pools.opaque == nil && wantsHTTP1(err) && !x.known.http1:
+		x.known.http1 = true
+		x.pools.origins.learn(x.key, func(o *origin) { o.http1 = true })
+		if err := x.choosePool(); err != nil {
+			return err
+		}
+	case x.lane != nil && x.lane.conn.Err() != nil && x.repeatable():
+		// It was closed between two legs, or while it waited.
+		if x.newLane() != nil {
+			return err
+		}
+	default:
+		return err
+	}
+	if x.origin.sent > 0 || x.origin.token != nil {
+		if e := x.begin(x.leaf(nil)); e != nil && !x.origin.early {
+			return err
+		}
+	}
+	if x.body.prepare(x.leg.holds()) != nil {
+		return err
+	}
+	return nil
+}
+
+// repeatable reports whether a leg without an answer may be sent again: where it changes nothing on the server,
+// and where it cannot have been complete there.
+func (x *exchange) repeatable() bool {
+	switch x.req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return x.body.source != nil && x.body.length > 0 && !x.body.source.wasRead()
+}

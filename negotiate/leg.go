@@ -1,12 +1,10 @@
 package negotiate
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -19,6 +17,7 @@ type leg struct {
 	gate      *gate // nil: the body is not held back
 	announced bool  // by an Expect of ours
 	token     bool  // it carries one for the origin
+	unsent    bool  // there was no connection any more
 
 	conn   net.Conn // that it went on; nil: not known
 	reused bool
@@ -62,7 +61,7 @@ func (x *exchange) send() (*http.Response, error) {
 
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	if x.lane != nil {
-		return x.lane.conn.RoundTrip(req)
+		return x.lane.roundTrip(x.leg, req)
 	}
 	return x.pool.rt.RoundTrip(req)
 }
@@ -184,22 +183,6 @@ func (l *leg) settle(resp *http.Response) {
 	if !l.holds() {
 		return
 	}
-	if resp.Body != nil {
-		// What the server says is saved before the connection breaks.
-		head, err := io.ReadAll(io.LimitReader(resp.Body, drainBytes))
-		rest := io.Reader(resp.Body)
-		if err != nil {
-			rest = failing{err}
-		}
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(head), rest), resp.Body}
-	}
+	preload(resp) // what the server says is saved before the connection breaks
 	l.gate.decide(false)
 }
-
-// failing is a reader that fails.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }

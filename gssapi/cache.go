@@ -61,7 +61,7 @@ func ReadCache(ctx context.Context, name string) (*Cache, error) {
 // default cache. A zero target is none in particular. It costs one look into the cache and talks to no KDC; a
 // program that keeps what it did as one user from the next asks it whether that is still the same.
 //
-// Where there is no ticket cache it is an error, also if a client keytab would fill one.
+// Where there is no ticket cache it is an error, even if a client keytab would fill one.
 func DefaultInitiator(ctx context.Context, target Name) (Name, error) {
 	service, host := target.text, ""
 	if target.typ == NTHostBased {

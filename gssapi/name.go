@@ -7,8 +7,8 @@ import "context"
 // many goroutines at once; the library imports it (gss_import_name) where it is used. The zero Name
 // is none.
 //
-// Two Names that are equal in Go are the same name. Two that differ may still mean one principal:
-// ask [Name.Equal].
+// Two Names that are equal in Go are the same name. Two that differ may still mean one principal: compare what
+// [Name.Canonical] makes of them, or what [Name.Export] does.
 type Name struct {
 	text string
 	typ  OID
@@ -60,8 +60,8 @@ func (n Name) Equal(other Name) (bool, error) {
 // section 2.4.14). For a service of Kerberos that may ask DNS, if krb5.conf says so, and the realm may
 // stay empty until a ticket is asked for.
 func (n Name) Canonical(ctx context.Context, mech OID) (Name, error) {
-	r, err := network.run(ctx, func() result { return nameCanonical(n, mech) }, nil)
-	if err := r.err("make canonical", n.text, err); err != nil {
+	r, err := network.run(ctx, func() result { return explained(nameCanonical(n, mech)) }, nil)
+	if err := r.err("canonicalize", n.text, err); err != nil {
 		return Name{}, err
 	}
 	u := unpack{r.out}
@@ -71,7 +71,7 @@ func (n Name) Canonical(ctx context.Context, mech OID) (Name, error) {
 // Export returns the canonical name as bytes to keep and to compare, for access control lists
 // (gss_export_name, RFC 2743 section 2.4.16 and section 3.2). [NewName] with NTExported reads it back.
 func (n Name) Export(ctx context.Context, mech OID) ([]byte, error) {
-	r, err := network.run(ctx, func() result { return nameExport(n, mech) }, nil)
+	r, err := network.run(ctx, func() result { return explained(nameExport(n, mech)) }, nil)
 	if err := r.err("export", n.text, err); err != nil {
 		return nil, err
 	}
@@ -86,4 +86,12 @@ func (n Name) Local(ctx context.Context, mech OID) (string, error) {
 		return "", err
 	}
 	return string(r.out), nil
+}
+
+// explained says of a failure whether krb5.conf is to blame.
+func explained(r result) result {
+	if r.failed() {
+		r.explainConfig()
+	}
+	return r
 }

@@ -20,6 +20,7 @@ type result struct {
 
 	names        []byte // an established context's, packed
 	detail, hint string // set by explain
+	expired      bool
 }
 
 const (
@@ -44,7 +45,7 @@ func (r *result) err(op, name string, cancelled error) error {
 	if !r.failed() {
 		return nil
 	}
-	return &Error{Op: op, Name: name, Code: Code(r.major & statusErrors), Minor: r.minor, Text: r.text, Detail: r.detail, Hint: r.hint}
+	return &Error{Op: op, Name: name, Code: Code(r.major & statusErrors), Minor: r.minor, Text: r.text, Detail: r.detail, Hint: r.hint, expired: r.expired}
 }
 
 const indefinite = 1<<32 - 1 // GSS_C_INDEFINITE
@@ -57,12 +58,13 @@ func seconds(d time.Duration, zero uint32) uint32 {
 	return uint32(min((d+time.Second-1)/time.Second, indefinite))
 }
 
-// expiry turns a remaining lifetime into a time; the zero time is never.
+// expiry turns a remaining lifetime into a time; the zero time is never. It is the wall clock's, in whole seconds, as
+// tickets have it.
 func expiry(lifetime uint32) time.Time {
 	if lifetime == indefinite {
 		return time.Time{}
 	}
-	return time.Now().Add(time.Duration(lifetime) * time.Second)
+	return time.Unix(time.Now().Unix()+int64(lifetime), 0)
 }
 
 // unpack reads the records that the C side packs: numbers of 32 bits in the machine's order, and

@@ -1,8 +1,10 @@
 package negotiate
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -96,6 +98,9 @@ func (a *Authenticator) accept(ctx context.Context, token []byte) (*Identity, []
 	defer sc.Close()
 	out, err := step(ctx, a.Trace, sc, "accept", token)
 	if err != nil {
+		if bytes.HasPrefix(token, []byte("NTLMSSP\x00")) {
+			err = fmt.Errorf("the client sent NTLM, which it does where it has no ticket for the name of this host: %w", err)
+		}
 		return nil, out, err
 	}
 	if !sc.Established() {

@@ -12,6 +12,10 @@ const (
 	// ErrMutual says that the server has not proved who it is, where Transport.Mutual wants that.
 	ErrMutual reason = "the server did not prove who it is"
 
+	// ErrRefused says that the server did not accept the token that it had asked for. The server's log says why:
+	// often its keytab lacks the service's key, or has an old one.
+	ErrRefused reason = "the server refused the token; its log says why, often its keytab lacks the service's key or has an old one"
+
 	// ErrLegs says that the peer wants to exchange more tokens than can be: a client's Base is no
 	// *http.Transport, the peer is a proxy, or there is no end to it.
 	ErrLegs reason = "the mechanism needs more tokens than can be exchanged here"
@@ -56,7 +60,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := "negotiate: " + e.Op + " " + e.URL
+	s := "negotiate: cannot " + e.Op + " " + e.URL
 	if e.Status != 0 {
 		s += " (status " + strconv.Itoa(e.Status) + ")"
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nego-sso/nego/gssapi"
@@ -26,7 +28,7 @@ type Trace struct {
 	// Accept is called by an Authenticator when it knows who has sent a request.
 	Accept func(context.Context, AcceptInfo)
 
-	// Deny is called by an Authenticator when it refuses a request, also the first one of each client, which
+	// Deny is called by an Authenticator when it refuses a request, including the first one of each client, which
 	// has no token: that is ErrNoToken. It is not called for what Optional lets through.
 	Deny func(context.Context, DenyInfo)
 }
@@ -92,11 +94,21 @@ func LogTrace(l *slog.Logger) *Trace {
 			if !gss.Enabled(ctx, level) {
 				return
 			}
-			gss.LogAttrs(ctx, level, i.Op, append([]slog.Attr{
-				slog.String("initiator", i.Info.Initiator.String()), slog.String("acceptor", i.Info.Acceptor.String()),
-				slog.String("mech", i.Info.Mech.String()), slog.String("flags", i.Info.Flags.String()),
-				slog.Bool("established", i.Established), slog.Int("in_bytes", i.In), slog.Int("out_bytes", i.Out),
-				slog.Duration("duration", i.Duration)}, errAttr(i.Err)...)...)
+			message := i.Op
+			if i.Err != nil {
+				message += " failed"
+			}
+			var attrs []slog.Attr
+			for name, value := range map[string]string{"initiator": i.Info.Initiator.String(), "acceptor": i.Info.Acceptor.String(),
+				"mech": i.Info.Mech.String(), "flags": i.Info.Flags.String()} {
+				if value != "" {
+					attrs = append(attrs, slog.String(name, value))
+				}
+			}
+			slices.SortFunc(attrs, func(a, b slog.Attr) int { return strings.Compare(a.Key, b.Key) })
+			attrs = append(attrs, slog.Bool("established", i.Established), slog.Int("in_bytes", i.In), slog.Int("out_bytes", i.Out),
+				slog.Duration("duration", i.Duration))
+			gss.LogAttrs(ctx, level, message, append(attrs, errAttr(i.Err)...)...)
 		},
 		Done: func(ctx context.Context, i DoneInfo) {
 			if !negotiate.Enabled(ctx, slog.LevelDebug) {

@@ -205,6 +205,9 @@ func refused(resp *http.Response, o negotiate.Outcome) error {
 		schemes = append(schemes, scheme)
 	}
 	switch {
+	case errors.Is(o.Err, negotiate.ErrRefused):
+		return &failure{err: fmt.Errorf("%w: it does not accept the token for %s", err, o.Target), hints: []string{
+			"the server's log says why; often its keytab lacks the key of that name or has an old one, or its clock is wrong"}}
 	case o.Err != nil:
 		reason := o.Err
 		if e, ok := errors.AsType[*negotiate.Error](reason); ok {
@@ -213,9 +216,6 @@ func refused(resp *http.Response, o negotiate.Outcome) error {
 		return fmt.Errorf("%w: %w", err, reason)
 	case resp.StatusCode != http.StatusUnauthorized:
 		return err
-	case o.Legs > 0:
-		return &failure{err: fmt.Errorf("%w: it does not accept the token for %s", err, o.Target), hints: []string{
-			"the server's log says why; often its keytab lacks the key of that name or has an old one, or its clock is wrong"}}
 	case len(schemes) == 0:
 		return fmt.Errorf("%w, and offers no way to sign on", err)
 	}

@@ -41,7 +41,7 @@ const (
 // (krb5_cc_resolve and krb5_cc_next_cred). An empty name is the default cache, as KRB5CCNAME or krb5.conf choose
 // it. It changes nothing and talks to no KDC; a cache kept by a daemon, such as KCM, is asked for there.
 func ReadCache(ctx context.Context, name string) (*Cache, error) {
-	r, err := network.run(ctx, func() result {
+	r, err := caches.run(ctx, func() result {
 		r := krb5Cache(name)
 		if r.failed() {
 			r.explainCache(name)
@@ -67,7 +67,7 @@ func DefaultInitiator(ctx context.Context, target Name) (Name, error) {
 	if target.typ == NTHostBased {
 		service, host, _ = strings.Cut(service, "@")
 	}
-	r, err := network.run(ctx, func() result {
+	r, err := caches.run(ctx, func() result {
 		r := krb5Initiator(service, host)
 		if r.failed() {
 			r.explainCache("")

@@ -7,10 +7,12 @@ import "context"
 // more keep their slot until they come back.
 type slots chan struct{}
 
-// Two bounds, so that initiators that wait for a silent KDC never keep an acceptor waiting.
+// Bounds of their own, so that initiators that wait for a silent KDC keep neither acceptors waiting nor those who
+// look into a ticket cache, and a silent KCM keeps only the latter.
 var (
 	network   = make(slots, 128)
 	acceptors = make(slots, 128)
+	caches    = make(slots, 128)
 )
 
 // run makes a call that may block. Where ctx can be cancelled it returns context.Cause at once when

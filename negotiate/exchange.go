@@ -261,8 +261,8 @@ func (x *exchange) reply(resp *http.Response, token []byte) (again bool, err err
 		case h.sc.Established():
 			return false, nil // accepted, and then turned away by what is behind
 		}
-	} else if len(token) == 0 {
-		err = ErrRefused
+	} else {
+		err = ErrRefused // plainly, or with a token for a context that waits for none
 	}
 	if h.early && !x.refreshed && x.req.Context().Err() == nil {
 		// It may have been too old, or have been sent twice because a connection was dead.

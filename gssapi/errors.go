@@ -113,8 +113,10 @@ func (e *Error) Error() string {
 	switch {
 	case e.cause != nil:
 		b.WriteString(e.cause.Error())
+	case e.Text != "" && e.Code&^callingErrors == ErrFailure:
+		b.WriteString(e.Text) // the code says that it failed
 	case e.Text != "":
-		b.WriteString(e.Text)
+		b.WriteString(e.Code.Error() + ": " + e.Text)
 	default:
 		b.WriteString(e.Code.Error())
 	}

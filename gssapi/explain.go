@@ -3,18 +3,15 @@ package gssapi
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 )
 
-// explainStep adds to a failure what libkrb5 sees at the place that the library looked in, and what can
+// explainStep adds to an initiator's failure what libkrb5 sees at the place that the library looked in, and what can
 // be done. GSS-API has no words for that, and SPNEGO drops those that the mechanism had. It reads files only.
-func (r *result) explainStep(usage Usage, s *Store, target Name) {
+func (r *result) explainStep(s *Store, target Name) {
 	switch {
 	case !r.explicable():
-	case usage == Accept:
-		r.explainKeytab(s.Keytab, keytabHint(s.Keytab, "KRB5_KTNAME", "the service's"))
 	case !r.explainCache(s.CCache):
 	case r.code() == ErrBadMech:
 		r.hint = "Mechs lists the mechanisms that there are"
@@ -130,6 +127,9 @@ func keytabHint(name, variable, whose string) string {
 	return hint
 }
 
+// maxKeys bounds the keys that an error lists.
+const maxKeys = 8
+
 func (r *result) explainKeytab(name, hint string) {
 	facts := krb5Keytab(name)
 	u := unpack{facts.out}
@@ -146,14 +146,17 @@ func (r *result) explainKeytab(name, hint string) {
 		return
 	}
 	var keys []string
+	seen := make(map[string]bool)
 	for len(u.b) > 0 {
 		principal, kvno := u.string(), u.u32()
-		if key := fmt.Sprintf("%s (kvno %d)", principal, kvno); !slices.Contains(keys, key) {
+		key := fmt.Sprintf("%s (kvno %d)", principal, kvno)
+		if !seen[key] && len(seen) < maxKeys {
 			keys = append(keys, key)
 		}
+		seen[key] = true
 	}
-	if n := len(keys); n > 8 {
-		keys = append(keys[:8], fmt.Sprintf("%d more", n-8))
+	if n := len(seen) - len(keys); n > 0 {
+		keys = append(keys, fmt.Sprintf("%d more", n))
 	}
 	if len(keys) == 0 {
 		keys = []string{"no keys"}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -26,11 +25,7 @@ func init() {
 	}
 	for _, name := range []string{"initiate", "accept"} {
 		children[name+" as nobody"] = func() {
-			if os.Geteuid() == 0 {
-				if err := syscall.Setuid(65534); err != nil {
-					fmt.Println(err)
-				}
-			}
+			becomeNobody()
 			children[name]()
 		}
 	}

@@ -28,7 +28,10 @@ func emptyToken(op string) error { return &Error{Op: op, Code: ErrDefectiveToken
 
 // use makes one call on the context. None of them asks a KDC.
 func (c *SecContext) use(op string, call func(box) result) (result, error) {
-	if c.err != nil {
+	if c.handle == nil {
+		return result{}, &Error{Op: op, Code: ErrNoContext}
+	}
+	if c.err != nil && !c.closed.Load() {
 		return result{}, c.err
 	}
 	if !c.handle.acquire() {
@@ -99,8 +102,11 @@ func (c *SecContext) VerifyMIC(msg, token []byte) (Protection, error) {
 // WrapSizeLimit returns the size in bytes of the longest message that Wrap makes no longer than max
 // bytes (gss_wrap_size_limit, RFC 2743 section 2.2.7).
 func (c *SecContext) WrapSizeLimit(confidential bool, max int) (int, error) {
+	if max < 0 {
+		max = 0
+	}
 	r, err := c.use("find the size limit of a message", func(b box) result {
-		return wrapSize(b, uint32(min(max, indefinite)), confidential)
+		return wrapSize(b, uint32(min(int64(max), indefinite)), confidential)
 	})
 	return int(r.flags), err
 }

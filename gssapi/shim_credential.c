@@ -16,7 +16,7 @@ static gss_OID_set unpack_oids(oid_list *l, const void *packed, size_t n)
 	const unsigned char *p = packed;
 	l->set.count = 0;
 	l->set.elements = l->oids;
-	while (n > 0 && l->set.count < MAX_MECHS) {
+	while (n > 0 && l->set.count < MAX_MECHS && 1 + (size_t)p[0] <= n) {
 		gss_OID oid = &l->oids[l->set.count++];
 		oid->length = p[0];
 		oid->elements = (void *)(p + 1);
@@ -96,7 +96,7 @@ nego_result nego_acquire(const void *text, size_t text_len, const void *type, si
 	gss_OID_set got = GSS_C_NO_OID_SET;
 	OM_uint32 minor = 0, ignored, major = GSS_S_COMPLETE;
 	oid_list l;
-	if (text_len > 0)
+	if (text_len + type_len > 0)
 		major = nego_import(&minor, text, text_len, type, type_len, &name);
 	if (!GSS_ERROR(major))
 		major = acquire(&minor, name, lifetime, unpack_oids(&l, mechs, mechs_len), usage, store, store_len, &cred, &got);

@@ -27,11 +27,17 @@ const (
 	// ErrChallenge says that the peer's Negotiate header field does not hold a token in base64.
 	ErrChallenge reason = "the token in the Negotiate header field is malformed"
 
-	// ErrBinding says that Transport.ChannelBinding is BindRequired, and there is no certificate to bind to.
-	ErrBinding reason = "tokens are bound to TLS connections, and this is none whose certificate is known"
+	// ErrBinding says that ChannelBinding asks for a certificate to bind tokens to, and there is none: on plain http with
+	// BindRequired, and on a server without [Authenticator.ConnContext] and [Authenticator.TLSConfig]. With BindRequired
+	// it is also a server's answer to a token that is not bound.
+	ErrBinding reason = "tokens have to be bound to a TLS connection whose certificate is known"
 
 	// ErrNotAllowed says that the server asked for a token and may not have one.
 	ErrNotAllowed reason = "this server may not have a token"
+
+	// ErrContinue says that a client of an Authenticator is in the middle of a handshake of several tokens: its next
+	// request on this connection goes on with it.
+	ErrContinue reason = "the handshake goes on with the client's next request"
 
 	// ErrNoToken says that a request to an Authenticator makes no attempt at Negotiate authentication. Each
 	// client's first request is of that kind.

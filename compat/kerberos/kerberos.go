@@ -23,8 +23,8 @@
 //   - ForcePreemptive sends a token with each request. Python stops after the first verified response.
 //   - A token that cannot be made ahead of the request is no error; the server may not want one. Python raises
 //     KerberosExchangeError.
-//   - SendCBT binds the token that ForcePreemptive sends, too. Python knows the certificate only from the first
-//     response on, keeps it for as long as the program runs, and binds to nothing where there is none.
+//   - SendCBT binds the token that ForcePreemptive sends, too, and to the certificate of the connection that it goes
+//     out on. Python knows that from the first response on, and keeps it by host for as long as the object lives.
 //   - A Principal whose ticket is not there is an error of RoundTrip. Python logs the reason and returns the
 //     server's 401; where it is never asked, that hides a mistake in the program's settings.
 //   - A token that the server refuses is not followed by another one for the same challenge.
@@ -37,7 +37,7 @@
 //     overwrites the field.
 //   - A body that cannot be sent again is held back until the server has spoken, and never sent empty or cut.
 //   - A proxy gets neither Service nor HostnameOverride nor delegation: it is HTTP at the proxy's host. HTTPS
-//     through a proxy works.
+//     through a proxy works. A proxy's last 407 is a response without proof like others, and stripped with Required.
 //   - Flags that only messages need (GSS_C_SEQUENCE_FLAG) are not asked for: HTTP has no such messages.
 //   - An object is safe for concurrent use. Python keeps the state of the last request on it.
 //   - Logs have the lengths of tokens, not the tokens, and there are none without Trace.

@@ -14,6 +14,7 @@ import (
 type conn struct {
 	mu   sync.Mutex
 	sc   *gssapi.SecContext // between two legs
+	late *time.Timer        // ends sc
 	id   *Identity          // of the user that the connection belongs to
 	leaf *x509.Certificate  // that the client was shown
 }
@@ -50,14 +51,34 @@ func (c *conn) begin() *gssapi.SecContext {
 	defer c.mu.Unlock()
 	sc := c.sc
 	c.sc, c.id = nil, nil
+	if c.late != nil {
+		c.late.Stop()
+	}
 	return sc
 }
+
+// legTime is how long a client may take to its next leg.
+const legTime = time.Minute
 
 // keep puts a context by for the next leg.
 func (c *conn) keep(sc *gssapi.SecContext) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sc = sc
+	c.late = time.AfterFunc(legTime, func() { c.giveUp(sc) })
+}
+
+// giveUp ends a context whose next leg did not come.
+func (c *conn) giveUp(sc *gssapi.SecContext) {
+	c.mu.Lock()
+	late := c.sc == sc
+	if late {
+		c.sc = nil
+	}
+	c.mu.Unlock()
+	if late {
+		sc.Close()
+	}
 }
 
 // belong makes the connection a user's.

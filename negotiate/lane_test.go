@@ -42,9 +42,20 @@ func newBound(t testing.TB) *bound {
 	t.Cleanup(func() { cred.Close() })
 	b := &bound{t: t, cred: cred}
 	b.site = newUnstartedSite(func(w http.ResponseWriter, r *http.Request, _ int) { b.serve(w, r) })
+	var mu sync.Mutex
+	var conns []*boundConn
 	b.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
-		return context.WithValue(ctx, boundKey{}, new(boundConn))
+		c := new(boundConn)
+		mu.Lock()
+		defer mu.Unlock()
+		conns = append(conns, c)
+		return context.WithValue(ctx, boundKey{}, c)
 	}
+	t.Cleanup(func() {
+		for _, c := range conns {
+			c.sc.Close()
+		}
+	})
 	b.Start()
 	b.URL = "http://localhost:" + b.port()
 	t.Cleanup(b.Close)

@@ -1,6 +1,7 @@
 package negotiate
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -27,7 +29,22 @@ import (
 func keepUser(t testing.TB, a *Authenticator, h http.Handler) *site {
 	protected := a.Handler(h)
 	s := newUnstartedSite(func(w http.ResponseWriter, r *http.Request, _ int) { protected.ServeHTTP(w, r) })
-	s.Config.ConnContext = a.ConnContext
+	var mu sync.Mutex
+	var conns []*conn
+	s.Config.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		ctx = a.ConnContext(ctx, nc)
+		mu.Lock()
+		defer mu.Unlock()
+		conns = append(conns, a.conn(ctx))
+		return ctx
+	}
+	t.Cleanup(func() { // what the garbage collector would do later
+		for _, c := range conns {
+			if sc := c.begin(); sc != nil {
+				sc.Close()
+			}
+		}
+	})
 	s.Start()
 	s.URL = "http://localhost:" + s.port()
 	t.Cleanup(s.Close)
@@ -123,6 +140,28 @@ func TestServerRefusesManyLegs(t *testing.T) {
 		if resp, _ := send(t, c, kept.URL, nil); resp.StatusCode != 401 {
 			t.Error(resp.Status)
 		}
+	}
+}
+
+// A client that does not come back leaves nothing.
+func TestServerGivesUp(t *testing.T) {
+	var c conn
+	sc := gssapi.NewAcceptor(nil)
+	if _, err := sc.Step(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	c.keep(sc)
+	c.giveUp(gssapi.NewAcceptor(nil)) // an older one
+	if c.begin() != sc {
+		t.Error("it was given up too early")
+	}
+	c.keep(sc)
+	c.giveUp(sc)
+	if c.begin() != nil {
+		t.Error("it is still there")
+	}
+	if _, err := sc.Step(t.Context(), nil); !errors.Is(err, gssapi.ErrClosed) {
+		t.Error(err)
 	}
 }
 

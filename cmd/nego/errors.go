@@ -158,6 +158,25 @@ func cannotRun(name string, err error) error {
 	return &failure{err: fmt.Errorf("cannot run %s: %w", name, err), status: status}
 }
 
+// cannotWrite is about what a command has to say. The status is the one that curl has for a body.
+func cannotWrite(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return &failure{err: fmt.Errorf("cannot write to standard output: %w", err), status: statusWrite}
+}
+
+func keytabFailed(file string, err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return &failure{err: fmt.Errorf("the keytab %s exists already", file), status: statusError,
+			hints: []string{"name a new file, which is removed with the realm"}}
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("cannot write the keytab %s: %w", file, err)
+}
+
 // childStatus ends this program as its child has ended, which has said why itself.
 func childStatus(err error) error {
 	exit, ok := errors.AsType[*exec.ExitError](err)

@@ -87,6 +87,7 @@ func open(mux *http.ServeMux) {
 	})
 	mux.Handle("/redirect", http.RedirectHandler("/landing", http.StatusFound))
 	mux.Handle("/loop", http.RedirectHandler("/loop", http.StatusFound))
+	mux.Handle("/to-empty", http.RedirectHandler("/empty", http.StatusFound))
 	mux.HandleFunc("/hangs", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("/stalls", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "the beginning\n")

@@ -31,6 +31,7 @@ type fetcher struct {
 	cred     *gssapi.Credential // nil: the default one, unless
 	credErr  error              // there is none, which is told where a server asks for it
 	outcomes *os.File
+	wire     *wire // nil: without -v
 	msg      *output
 }
 
@@ -76,6 +77,10 @@ func (f *fetcher) start(ctx context.Context) error {
 	if err := f.acquire(ctx); err != nil {
 		return err
 	}
+	if f.verbose {
+		f.wire = &wire{base: base, out: f.msg}
+		f.wire.install()
+	}
 	f.client = &http.Client{Transport: f.transport(base), CheckRedirect: checkRedirect}
 	return nil
 }
@@ -114,10 +119,8 @@ func (f *fetcher) transport(base *http.Transport) *negotiate.Transport {
 		// Not the default credential in its place: that would be somebody else.
 		t.Allow = func(*url.URL) bool { return false }
 	}
-	if f.verbose {
-		w := &wire{base: base, out: f.msg}
-		t.Base = w
-		t.Trace = &negotiate.Trace{GSS: func(_ context.Context, i negotiate.GSSInfo) { w.gss(i) }}
+	if f.wire != nil {
+		t.Trace = &negotiate.Trace{Challenge: f.wire.challenge, GSS: f.wire.gss}
 	}
 	switch f.mutual.value {
 	case "optional":
@@ -274,7 +277,15 @@ func (t *transfer) request(ctx context.Context, url string) (*http.Response, err
 	}
 	req.Header.Set("Accept", "*/*")
 	req.Header.Set("User-Agent", userAgent())
-	return t.client.Do(req)
+	if t.wire == nil {
+		return t.client.Do(req)
+	}
+	t.wire.request(req)
+	resp, err := t.client.Do(req.WithContext(t.wire.watch(ctx)))
+	if err == nil {
+		t.wire.response(resp)
+	}
+	return resp, err
 }
 
 // transferKey is for the context of the requests of a transfer.
@@ -285,6 +296,10 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	t := req.Context().Value(transferKey{}).(*transfer)
 	if !t.location {
 		return http.ErrUseLastResponse
+	}
+	if t.wire != nil {
+		t.wire.response(req.Response)
+		t.wire.request(req)
 	}
 	if len(via) > maxRedirects {
 		return errTooManyRedirects

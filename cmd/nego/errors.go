@@ -28,11 +28,13 @@ const (
 	statusError    = 1 // where curl means a scheme it does not know, the only one of its own
 	statusUsage    = 2
 	statusURL      = 3
+	statusProxyDNS = 5
 	statusDNS      = 6
 	statusConnect  = 7
 	statusPartial  = 18
 	statusHTTP     = 22
 	statusWrite    = 23
+	statusRead     = 26
 	statusTimeout  = 28
 	statusTLS      = 35
 	statusRedirect = 47
@@ -40,6 +42,7 @@ const (
 	statusSend     = 55
 	statusReceive  = 56
 	statusCert     = 60
+	statusRewind   = 65
 	statusCACert   = 77
 	statusAuth     = 94
 )
@@ -238,37 +241,51 @@ func refused(resp *http.Response, o negotiate.Outcome) error {
 		if e, ok := errors.AsType[*negotiate.Error](reason); ok {
 			reason = e.Err // which URL and status it was about has just been said
 		}
+		if errors.Is(reason, negotiate.ErrBody) {
+			return &failure{err: fmt.Errorf("%w: it asked for a token when the body had been sent", err), hints: []string{
+				"what is read from a pipe cannot be sent a second time: upload a file, or send the token first with --preemptive always"}}
+		}
 		return &failure{err: fmt.Errorf("%w: %w", err, reason), hints: proofHints(reason, o)}
 	case resp.StatusCode != http.StatusUnauthorized:
 		return err
+	}
+	schemes := offered(resp.Header.Values("WWW-Authenticate"))
+	foreign := ""
+	switch {
 	case resp.Request.URL.User != nil:
-		return &failure{err: fmt.Errorf("%w: the user and password of the URL were sent as Basic, so Negotiate was not tried", err),
-			hints: offersNegotiate(resp, "leave them out to sign on with a ticket")}
-	case o.Legs > 0:
-		return fmt.Errorf("%w: it accepted the token, and does not let its user in", err)
+		foreign = "the user and password of the URL were sent as Basic"
+	case resp.Request.Header.Get("Authorization") != "":
+		foreign = "the Authorization of -H was sent"
 	}
-	schemes := offered(resp)
-	if len(schemes) == 0 {
-		return fmt.Errorf("%w, and offers no way to sign on", err)
+	switch {
+	case foreign != "" && offersNegotiate(schemes):
+		return &failure{err: fmt.Errorf("%w: %s, so Negotiate was not tried", err, foreign), hints: []string{"leave that out to sign on with a ticket"}}
+	case foreign != "":
+		return fmt.Errorf("%w: %s, so Negotiate was not tried", err, foreign)
+	case offersNegotiate(schemes):
+		return fmt.Errorf("%w: it took the token, and does not let its user in", err)
 	}
-	return fmt.Errorf("%w: it does not offer Negotiate but %s", err, strings.Join(schemes, ", "))
+	return notOffered(err, schemes)
 }
 
-// offered are the schemes of a response's challenges, as far as they stand at the beginning of a field.
-func offered(resp *http.Response) (schemes []string) {
-	for _, v := range resp.Header.Values("WWW-Authenticate") {
+// offered are the schemes of challenges, as far as they stand at the beginning of a field.
+func offered(fields []string) (schemes []string) {
+	for _, v := range fields {
 		scheme, _, _ := strings.Cut(v, " ")
 		schemes = append(schemes, scheme)
 	}
 	return schemes
 }
 
-// offersNegotiate returns a hint that is good where a ticket would do.
-func offersNegotiate(resp *http.Response, hint string) []string {
-	if slices.ContainsFunc(offered(resp), func(s string) bool { return strings.EqualFold(s, "Negotiate") }) {
-		return []string{hint}
+func offersNegotiate(schemes []string) bool {
+	return slices.ContainsFunc(schemes, func(s string) bool { return strings.EqualFold(s, "Negotiate") })
+}
+
+func notOffered(err error, schemes []string) error {
+	if len(schemes) == 0 {
+		return fmt.Errorf("%w, and offers no way to sign on", err)
 	}
-	return nil
+	return fmt.Errorf("%w: it does not offer Negotiate but %s", err, strings.Join(schemes, ", "))
 }
 
 // proofHints is for a server that had no occasion to prove who it is.
@@ -276,14 +293,16 @@ func proofHints(err error, o negotiate.Outcome) []string {
 	if !errors.Is(err, negotiate.ErrMutual) || o.Legs > 0 {
 		return nil
 	}
-	return []string{"it did not ask for Negotiate, and without a token it cannot prove anything"}
+	return []string{"it did not ask for Negotiate, and without a token it cannot prove anything; --preemptive always sends one"}
 }
 
 // failed says which URL an error is about.
 func (t *transfer) failed(err error, status int, hints ...string) error {
 	url := t.url
-	if t.hop != "" {
-		url += ", redirected to " + t.hop
+	if t.hopURL != nil && t.hopURL != t.first {
+		if hop := displayURL(t.hopURL); hop != url {
+			url += ", redirected to " + hop
+		}
 	}
 	return &failure{err: fmt.Errorf("cannot fetch %s: %w", url, err), status: status, hints: hints}
 }
@@ -296,10 +315,11 @@ func (t *transfer) requestFailed(err error) error {
 	f, isFailure := errors.AsType[*failure](err)
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
+	proxy := t.viaProxy()
 	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
-	case isFailure:
-		return f
+	case isFailure: // it has its reasons from the flags, and knows no URL
+		return t.failed(f.err, f.status, f.hints...)
 	case errors.Is(err, context.DeadlineExceeded):
 		if t.maxTime > 0 {
 			err = fmt.Errorf("timed out after %v", time.Duration(t.maxTime))
@@ -311,6 +331,8 @@ func (t *transfer) requestFailed(err error) error {
 		return writeFailed(err)
 	case isAuth(err):
 		return &failure{err: err, status: statusAuth, hints: proofHints(err, t.outcome)}
+	case isDNS && proxy != nil && dns.Name == proxy.Hostname():
+		return &failure{err: fmt.Errorf("cannot find the proxy %s: %s", dns.Name, dns.Err), status: statusProxyDNS}
 	case isDNS:
 		return &failure{err: fmt.Errorf("cannot find the host %s: %s", dns.Name, dns.Err), status: statusDNS}
 	case isCert:
@@ -320,6 +342,9 @@ func (t *transfer) requestFailed(err error) error {
 	case isTimeout(err):
 		return t.failed(err, statusTimeout)
 	case isOp && (op.Op == "dial" || op.Op == "proxyconnect"):
+		if proxy != nil {
+			err = fmt.Errorf("the proxy %s: %w", proxy.Host, op.Err)
+		}
 		return t.failed(err, statusConnect)
 	case isOp && op.Op == "write":
 		return t.failed(err, statusSend)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/http/httpguts"
 )
 
 // maxRedirects is curl's number.
@@ -17,6 +18,10 @@ const maxRedirects = 50
 // fetchOptions are the flags of fetch. Those that curl has are named and behave as there.
 type fetchOptions struct {
 	output    []string
+	method    string
+	header    []string
+	data      []datum
+	upload    []string
 	include   bool
 	head      bool
 	location  bool
@@ -28,30 +33,50 @@ type fetchOptions struct {
 	cacert    string
 	maxTime   seconds
 
-	mutual    choice
-	target    string
-	mech      string
-	ccache    string
-	strict    bool
-	outcomeTo string
+	proxyURL       string
+	proxyGiven     bool // -x, even an empty one
+	proxyNegotiate bool
+
+	mutual         choice
+	keepErrorBody  bool
+	preemptive     choice
+	delegate       choice
+	channelBinding choice
+	target         string
+	mech           string
+	ccache         string
+	principal      string
+	clientKeytab   string
+	strict         bool
+	outcomeTo      string
 }
 
 func newFetch() *cobra.Command {
-	o := fetchOptions{mutual: choice{"disabled", []string{"disabled", "optional", "required"}}}
+	// The values stand in the order of negotiate's constants.
+	o := fetchOptions{
+		mutual:         newChoice("disabled", "optional", "required"),
+		preemptive:     newChoice("never", "remember", "always"),
+		delegate:       newChoice("never", "policy", "always"),
+		channelBinding: newChoice("never", "tls", "required"),
+	}
 	cmd := &cobra.Command{
 		Use:   "fetch [flags] URL...",
 		Short: "Get a URL, with the ticket of this machine if the server asks for it",
-		Long: `Get a URL, with the ticket of this machine if the server asks for it.
+		Long: `Get a URL, or send something to it, with the ticket of this machine if the server asks for it.
 
 The body goes to standard output and everything else to standard error. Several URLs use one connection.
 A 401 says why on standard error. It is no failure of the transfer: the exit status is 0, but with -f 22.
 
-Exit status, as with curl: 1 neither http nor https, 2 usage, 3 bad URL, 6 host not found, 7 cannot connect,
-18 body cut short, 22 status 400 or more with -f, 23 cannot write, 28 timeout, 35 TLS handshake, 47 too many
-redirects, 52 empty reply, 55 cannot send, 56 cannot receive, 60 certificate, 77 file of certificates,
-94 authentication.`,
+A file is sent as it is read; if the server asks for a ticket after that, it is read again. From standard input
+that is not possible, so the server is asked first whether it wants the body (Expect: 100-continue).
+
+Exit status, as with curl: 1 neither http nor https, 2 usage, 3 bad URL, 5 proxy not found, 6 host not found,
+7 cannot connect, 18 body cut short, 22 status 400 or more with -f, 23 cannot write, 26 cannot read, 28 timeout,
+35 TLS handshake, 47 too many redirects, 52 empty reply, 55 cannot send, 56 cannot receive, 60 certificate,
+65 cannot send the body again, 77 file of certificates, 94 authentication.`,
 		Example: `  nego fetch https://intranet.example.com/
-  nego fetch -f --mutual required -o report.pdf https://intranet.example.com/report.pdf`,
+  nego fetch -f --mutual required -o report.pdf https://intranet.example.com/report.pdf
+  tar c src | nego fetch -T - https://intranet.example.com/backup`,
 		Args: func(cmd *cobra.Command, urls []string) error {
 			if len(urls) == 0 {
 				return usageError(cmd, errors.New("the URL is missing"))
@@ -69,27 +94,60 @@ redirects, 52 empty reply, 55 cannot send, 56 cannot receive, 60 certificate, 77
 		},
 	}
 	cmd.Flags().SortFlags = false
-	cmd.Flags().StringArrayVarP(&o.output, "output", "o", nil, "write the body to `file`; repeat it for further URLs")
-	cmd.Flags().BoolVarP(&o.include, "include", "i", false, "write the response's status and header too")
-	cmd.Flags().BoolVarP(&o.head, "head", "I", false, "ask for status and header alone (HEAD)")
-	cmd.Flags().BoolVarP(&o.location, "location", "L", false, "follow redirects")
-	cmd.Flags().BoolVarP(&o.fail, "fail", "f", false, "no body and exit status 22 where the status is 400 or more")
-	cmd.Flags().BoolVarP(&o.silent, "silent", "s", false, "no messages")
-	cmd.Flags().BoolVarP(&o.showError, "show-error", "S", false, "messages of errors even with -s")
-	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show requests and responses; of tokens the lengths only")
-	cmd.Flags().BoolVarP(&o.insecure, "insecure", "k", false, "do not verify the server's certificate")
-	cmd.Flags().StringVar(&o.cacert, "cacert", "", "verify with the certificates of this PEM `file` alone")
-	cmd.Flags().VarP(&o.maxTime, "max-time", "m", "give up on a URL after this many `seconds`")
-	cmd.Flags().Var(&o.mutual, "mutual", "make the server prove itself: disabled, optional or required")
-	cmd.Flags().StringVar(&o.target, "target", "", "the `name` of the service: HTTP@host or a principal (default: HTTP at the URL's host)")
-	cmd.Flags().StringVar(&o.mech, "mech", "spnego", "the `mechanism`: spnego, krb5 or an OID")
-	cmd.Flags().StringVar(&o.ccache, "ccache", "", "the ticket `cache` to use (default: KRB5CCNAME, or what krb5.conf says)")
-	cmd.Flags().BoolVar(&o.strict, "strict", false, "a failed authentication is an error, exit status 94, and not just a 401")
-	cmd.Flags().StringVar(&o.outcomeTo, "outcome", "", "the result of authentication, in JSON, a line for each URL, to `file`; - is standard error")
-	for name, values := range map[string][]string{"mutual": o.mutual.allowed, "mech": {"spnego", "krb5"}} {
+	flags := cmd.Flags()
+	flags.StringArrayVarP(&o.output, "output", "o", nil, "write the body to `file`; repeat it for further URLs")
+	flags.BoolVarP(&o.include, "include", "i", false, "write the response's status and header too")
+	flags.BoolVarP(&o.head, "head", "I", false, "ask for status and header alone (HEAD)")
+	flags.StringVarP(&o.method, "request", "X", "", "the `method`, for all requests of a redirect")
+	flags.StringArrayVarP(&o.header, "header", "H", nil, "a `field` of the request's header: \"Name: value\", \"Name:\" for none, \"Name;\" for an empty one, or @file")
+	flags.VarP(data{&o.data, false}, "data", "d", "send this form (POST), or that in @file without its line ends; repeatable; @- is standard input")
+	flags.Var(data{&o.data, true}, "data-binary", "the same, with @file as it is")
+	flags.StringArrayVarP(&o.upload, "upload-file", "T", nil, "send this `file` (PUT), - being standard input; repeat it for further URLs; a URL that ends in / gets the file's name")
+	flags.BoolVarP(&o.location, "location", "L", false, "follow redirects")
+	flags.BoolVarP(&o.fail, "fail", "f", false, "no body and exit status 22 where the status is 400 or more")
+	flags.BoolVarP(&o.silent, "silent", "s", false, "no messages")
+	flags.BoolVarP(&o.showError, "show-error", "S", false, "messages of errors even with -s")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "show requests and responses; of tokens the lengths only")
+	flags.BoolVarP(&o.insecure, "insecure", "k", false, "do not verify the server's certificate")
+	flags.StringVar(&o.cacert, "cacert", "", "verify with the certificates of this PEM `file` alone")
+	flags.VarP(&o.maxTime, "max-time", "m", "give up on a URL after this many `seconds`")
+	flags.StringVarP(&o.proxyURL, "proxy", "x", "", "the `proxy`, [http://]host[:port]; empty for none (default: http_proxy, HTTPS_PROXY, ALL_PROXY; NO_PROXY)")
+	flags.BoolVar(&o.proxyNegotiate, "proxy-negotiate", false, "sign on to the proxy with a ticket too")
+	flags.Var(&o.mutual, "mutual", "make the server prove itself: disabled, optional or required")
+	flags.BoolVar(&o.keepErrorBody, "keep-error-body", false, "show errors of a server even if it did not prove itself")
+	flags.Var(&o.preemptive, "preemptive", "send a token before the server asks: never, remember (where it has asked before) or always")
+	flags.Var(&o.delegate, "delegate", "let the server act as you elsewhere: never, policy (where the KDC trusts it) or always")
+	flags.Var(&o.channelBinding, "channel-binding", "tie the token to the TLS connection: never, tls (over https) or required")
+	flags.StringVar(&o.target, "target", "", "the `name` of the service: HTTP@host or a principal (default: HTTP at the URL's host)")
+	flags.StringVar(&o.mech, "mech", "spnego", "the `mechanism`: spnego, krb5 or an OID")
+	flags.StringVar(&o.ccache, "ccache", "", "the ticket `cache` to use (default: KRB5CCNAME, or what krb5.conf says)")
+	flags.StringVar(&o.principal, "principal", "", "the `principal` to be, of those that have a ticket (default: that of the cache)")
+	flags.StringVar(&o.clientKeytab, "client-keytab", "", "a `keytab` to get a ticket with, into the cache, where that has none")
+	flags.BoolVar(&o.strict, "strict", false, "a failed authentication is an error, exit status 94, and not just a 401")
+	flags.StringVar(&o.outcomeTo, "outcome", "", "the result of authentication, in JSON, a line for each URL, to `file`; - is standard error")
+	for name, values := range map[string][]string{"mech": {"spnego", "krb5"}, "mutual": o.mutual.allowed, "preemptive": o.preemptive.allowed,
+		"delegate": o.delegate.allowed, "channel-binding": o.channelBinding.allowed} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
 	}
 	return cmd
+}
+
+// check finds flags that cannot be meant together.
+func (o *fetchOptions) check(cmd *cobra.Command) error {
+	o.proxyGiven = cmd.Flags().Changed("proxy")
+	bodies := 0
+	for _, given := range []bool{o.head, len(o.data) > 0, len(o.upload) > 0} {
+		if given {
+			bodies++
+		}
+	}
+	switch {
+	case bodies > 1:
+		return usageError(cmd, errors.New("only one of -I, -d and -T can be the request"))
+	case cmd.Flags().Changed("request") && !httpguts.ValidHeaderFieldName(o.method):
+		return usageError(cmd, fmt.Errorf("invalid argument %q for \"-X, --request\" flag: it is no method", o.method))
+	}
+	return nil
 }
 
 // messages says whether errors are written.
@@ -108,6 +166,11 @@ type choice struct {
 	value   string
 	allowed []string
 }
+
+// newChoice has the first value as its default.
+func newChoice(values ...string) choice { return choice{values[0], values} }
+
+func (c *choice) index() int { return slices.Index(c.allowed, c.value) }
 
 func (c *choice) String() string { return c.value }
 func (c *choice) Type() string   { return "mode" }

@@ -27,6 +27,9 @@ import (
 type fetcher struct {
 	*fetchOptions
 	mech     gssapi.OID
+	fields   []field  // of -H
+	form     *payload // of -d; nil: none
+	formErr  error
 	client   *http.Client       // nil until the first URL
 	cred     *gssapi.Credential // nil: the default one, unless
 	credErr  error              // there is none, which is told where a server asks for it
@@ -40,6 +43,9 @@ func newFetcher(cmd *cobra.Command, o *fetchOptions) (f *fetcher, err error) {
 	if f.mech, err = parseMech(o.mech); err != nil {
 		return nil, usageError(cmd, err)
 	}
+	if err := o.check(cmd); err != nil {
+		return nil, err
+	}
 	switch o.outcomeTo {
 	case "":
 	case "-":
@@ -48,6 +54,17 @@ func newFetcher(cmd *cobra.Command, o *fetchOptions) (f *fetcher, err error) {
 		if f.outcomes, err = os.Create(o.outcomeTo); err != nil {
 			return nil, &failure{err: err, status: statusWrite}
 		}
+	}
+	if f.fields, err = parseFields(o.header); err != nil {
+		if _, ok := errors.AsType[*failure](err); ok {
+			f.formErr = err // for each URL
+			return f, nil
+		}
+		f.close()
+		return nil, usageError(cmd, err)
+	}
+	if len(o.data) > 0 {
+		f.form, f.formErr = newForm(o.data)
 	}
 	return f, nil
 }
@@ -70,6 +87,9 @@ func (f *fetcher) start(ctx context.Context) error {
 	if f.client != nil {
 		return nil
 	}
+	if f.formErr != nil {
+		return f.formErr
+	}
 	base, err := f.base()
 	if err != nil {
 		return err
@@ -79,7 +99,6 @@ func (f *fetcher) start(ctx context.Context) error {
 	}
 	if f.verbose {
 		f.wire = &wire{base: base, out: f.msg}
-		f.wire.install()
 	}
 	f.client = &http.Client{Transport: f.transport(base), CheckRedirect: checkRedirect}
 	return nil
@@ -96,16 +115,22 @@ func (f *fetcher) base() (*http.Transport, error) {
 			return nil, &failure{err: err, status: statusCACert}
 		}
 	}
+	base.Proxy = func(req *http.Request) (*url.URL, error) { return f.proxy(req.URL) }
+	base.OnProxyConnectResponse = f.connected
 	return base, nil
 }
 
 // acquire gets the credential that the flags name. Where there is none, that is no reason to fail before a server has
 // asked for it.
 func (f *fetcher) acquire(ctx context.Context) error {
-	if f.ccache == "" {
+	if f.ccache == "" && f.principal == "" && f.clientKeytab == "" {
 		return nil
 	}
-	f.cred, f.credErr = gssapi.Acquire(ctx, &gssapi.CredentialOptions{Store: gssapi.Store{CCache: f.ccache}})
+	o := &gssapi.CredentialOptions{Store: gssapi.Store{CCache: f.ccache, ClientKeytab: f.clientKeytab}}
+	if f.principal != "" {
+		o.Name = gssapi.Principal(f.principal)
+	}
+	f.cred, f.credErr = gssapi.Acquire(ctx, o)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -122,12 +147,11 @@ func (f *fetcher) transport(base *http.Transport) *negotiate.Transport {
 	if f.wire != nil {
 		t.Trace = &negotiate.Trace{Challenge: f.wire.challenge, GSS: f.wire.gss}
 	}
-	switch f.mutual.value {
-	case "optional":
-		t.Mutual = negotiate.MutualOptional
-	case "required":
-		t.Mutual = negotiate.MutualRequired
-	}
+	t.KeepErrorBody, t.ProxyAuth = f.keepErrorBody, f.negotiatesWithProxy()
+	t.Mutual = negotiate.Mutual(f.mutual.index())
+	t.Preemptive = negotiate.Preemption(f.preemptive.index())
+	t.Delegate = negotiate.Delegation(f.delegate.index())
+	t.ChannelBinding = negotiate.Binding(f.channelBinding.index())
 	if f.target != "" {
 		name := parseTarget(f.target)
 		t.Target = func(*url.URL) gssapi.Name { return name }
@@ -202,6 +226,9 @@ func (f *fetcher) all(ctx context.Context, urls []string) error {
 			file = f.output[i]
 		}
 		t := &transfer{fetcher: f, url: shownURL(withScheme(u)), out: &body{name: file}}
+		if i < len(f.upload) {
+			t.uploads = f.upload[i]
+		}
 		if err := t.run(ctx, withScheme(u)); err != nil {
 			if f.messages() {
 				report(f.msg, err)
@@ -216,7 +243,11 @@ func (f *fetcher) all(ctx context.Context, urls []string) error {
 type transfer struct {
 	*fetcher
 	url       string // to show
-	hop       string // to show: where redirects have led; empty: nowhere
+	uploads   string // the file of -T; empty: none
+	kind      kind   // of the request that is under way
+	payload   *payload
+	first     *url.URL
+	hopURL    *url.URL // of the request that is under way; nil: there is none yet
 	out       *body
 	outcome   negotiate.Outcome
 	status    int
@@ -238,7 +269,13 @@ func (t *transfer) run(ctx context.Context, url string) (err error) {
 		defer cancel()
 	}
 	if err := t.start(ctx); err != nil {
+		if _, ok := errors.AsType[*failure](err); ok {
+			return err
+		}
 		return t.requestFailed(err)
+	}
+	if err := t.chooseBody(); err != nil {
+		return err
 	}
 	resp, err := t.request(ctx, url)
 	t.outcome.Err = t.because(t.outcome.Err)
@@ -247,18 +284,46 @@ func (t *transfer) run(ctx context.Context, url string) (err error) {
 	}
 	defer resp.Body.Close()
 	t.status = resp.StatusCode
-	if resp.StatusCode == http.StatusUnauthorized || t.outcome.Err != nil {
+	switch {
+	case resp.StatusCode == http.StatusProxyAuthRequired:
+		t.why = t.refusedByProxy(resp)
+	case resp.StatusCode == http.StatusUnauthorized, t.outcome.Err != nil, t.fail && resp.StatusCode >= 400:
 		t.why = refused(resp, t.outcome)
 	}
 	if t.fail && resp.StatusCode >= 400 {
 		// Read, within bounds, so that the next URL can have the connection.
 		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-		return &failure{err: refused(resp, t.outcome), status: statusHTTP}
+		return &failure{err: t.why, status: statusHTTP}
+	}
+	if t.location && resp.Header.Get("Location") != "" && (resp.StatusCode == 307 || resp.StatusCode == 308) {
+		return t.failed(errNotAgain, statusRewind) // else http.Client had followed it
 	}
 	if t.why != nil && t.messages() {
 		explain(t.msg, t.why)
 	}
 	return t.deliver(resp)
+}
+
+// chooseBody finds out what is to be sent.
+func (t *transfer) chooseBody() (err error) {
+	switch {
+	case t.head:
+		t.kind = head
+	case t.uploads != "":
+		t.kind = put
+		if t.payload, err = newUpload(t.uploads); err != nil {
+			return err
+		}
+	case t.form != nil:
+		form := *t.form
+		t.kind, t.payload = post, &form
+	default:
+		return nil
+	}
+	if t.payload != nil {
+		t.payload.chunked = slices.ContainsFunc(t.fields, func(f field) bool { return f.name == "Transfer-Encoding" })
+	}
+	return nil
 }
 
 func (t *transfer) request(ctx context.Context, url string) (*http.Response, error) {
@@ -267,25 +332,38 @@ func (t *transfer) request(ctx context.Context, url string) (*http.Response, err
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { t.tlsFailed.Store(err != nil) },
 	})
-	method := http.MethodGet
-	if t.head {
-		method = http.MethodHead
+	if t.wire != nil {
+		ctx = t.wire.watch(ctx)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	req, err := t.newRequest(ctx, url)
 	if err != nil {
-		return nil, &failure{err: err, status: statusURL}
+		return nil, err
 	}
-	req.Header.Set("Accept", "*/*")
-	req.Header.Set("User-Agent", userAgent())
-	if t.wire == nil {
-		return t.client.Do(req)
+	if t.wire != nil {
+		t.wire.request(req)
 	}
-	t.wire.request(req)
-	resp, err := t.client.Do(req.WithContext(t.wire.watch(ctx)))
-	if err == nil {
+	resp, err := t.client.Do(req)
+	if err == nil && t.wire != nil {
 		t.wire.response(resp)
 	}
 	return resp, err
+}
+
+// viaProxy is the proxy of the request that is under way.
+func (t *transfer) viaProxy() *url.URL {
+	if t.hopURL == nil {
+		return nil
+	}
+	proxy, _ := t.proxy(t.hopURL) // one that cannot be used has been told already
+	return proxy
+}
+
+func (t *transfer) refusedByProxy(resp *http.Response) error {
+	e, ok := errors.AsType[*negotiate.Error](t.outcome.Err)
+	if ok && e.Status == http.StatusProxyAuthRequired {
+		return t.proxyRefused(t.viaProxy(), resp, e.Err)
+	}
+	return t.proxyRefused(t.viaProxy(), resp, nil)
 }
 
 // transferKey is for the context of the requests of a transfer.
@@ -299,16 +377,21 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	}
 	if t.wire != nil {
 		t.wire.response(req.Response)
-		t.wire.request(req)
+	}
+	if t.include || t.head {
+		if err := writeHead(t.out, req.Response); err != nil {
+			return err
+		}
 	}
 	if len(via) > maxRedirects {
 		return errTooManyRedirects
 	}
-	if next := displayURL(req.URL); next != t.url {
-		t.hop = next
+	t.kind = t.kind.follow(req.Response.StatusCode)
+	if err := t.fill(req); err != nil {
+		return err
 	}
-	if t.include || t.head {
-		return writeHead(t.out, req.Response)
+	if t.wire != nil {
+		t.wire.request(req)
 	}
 	return nil
 }
@@ -319,6 +402,9 @@ func (t *transfer) deliver(resp *http.Response) error {
 		if err := writeHead(t.out, resp); err != nil {
 			return t.bodyFailed(err)
 		}
+	}
+	if t.head {
+		return nil // -X may have asked for a body
 	}
 	if err := t.out.open(); err != nil { // an empty body makes an empty file
 		return t.bodyFailed(err)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,13 +31,10 @@ type wire struct {
 
 type headField struct{ key, value string }
 
-// install adds the hooks that a connection needs.
-func (w *wire) install() {
-	w.base.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, req *http.Request, resp *http.Response) error {
-		w.print("> ", slices.Concat([]string{"CONNECT " + req.Host + " HTTP/1.1", "Host: " + req.Host}, masked(req.Header), []string{""})...)
-		w.response(resp)
-		return nil
-	}
+// connected shows a request for a tunnel, and its answer.
+func (w *wire) connected(req *http.Request, resp *http.Response) {
+	w.print("> ", slices.Concat([]string{"CONNECT " + req.Host + " HTTP/1.1", "Host: " + req.Host}, masked(req.Header), []string{""})...)
+	w.print("< ", slices.Concat([]string{resp.Proto + " " + resp.Status}, masked(resp.Header), []string{""})...)
 }
 
 // request is called with each request, and what its redirects lead to. What net/http adds to it, and what negotiate

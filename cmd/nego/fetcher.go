@@ -145,7 +145,7 @@ func (f *fetcher) transport(base *http.Transport) *negotiate.Transport {
 		t.Allow = func(*url.URL) bool { return false }
 	}
 	if f.wire != nil {
-		t.Trace = &negotiate.Trace{Challenge: f.wire.challenge, GSS: f.wire.gss}
+		t.Trace = &negotiate.Trace{Response: f.wire.response, GSS: f.wire.gss}
 	}
 	t.KeepErrorBody, t.ProxyAuth = f.keepErrorBody, f.negotiatesWithProxy()
 	t.Mutual = negotiate.Mutual(f.mutual.index())
@@ -342,11 +342,7 @@ func (t *transfer) request(ctx context.Context, url string) (*http.Response, err
 	if t.wire != nil {
 		t.wire.request(req)
 	}
-	resp, err := t.client.Do(req)
-	if err == nil && t.wire != nil {
-		t.wire.response(resp)
-	}
-	return resp, err
+	return t.client.Do(req)
 }
 
 // viaProxy is the proxy of the request that is under way.
@@ -374,9 +370,6 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	t := req.Context().Value(transferKey{}).(*transfer)
 	if !t.location {
 		return http.ErrUseLastResponse
-	}
-	if t.wire != nil {
-		t.wire.response(req.Response)
 	}
 	if t.include || t.head {
 		if err := writeHead(t.out, req.Response); err != nil {

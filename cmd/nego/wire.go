@@ -18,8 +18,6 @@ import (
 
 // wire shows requests and responses as curl -v does, each leg of the authentication included. It only looks on, through
 // hooks: with a RoundTripper between itself and the connections a negotiate.Transport could do less.
-//
-// No hook has the response that negotiate answers itself: there is a line about it, and not its header.
 type wire struct {
 	base *http.Transport
 	out  *output
@@ -131,19 +129,9 @@ func (w *wire) requestURI(req *http.Request) string {
 }
 
 // response shows a response.
-func (w *wire) response(resp *http.Response) {
+func (w *wire) response(_ context.Context, i negotiate.ResponseInfo) {
 	w.showHead()
-	w.print("< ", slices.Concat([]string{resp.Proto + " " + resp.Status}, masked(resp.Header), []string{""})...)
-}
-
-// challenge stands in for the response that negotiate answers.
-func (w *wire) challenge(_ context.Context, i negotiate.ChallengeInfo) {
-	w.showHead()
-	text := "status 401: the server asks for Negotiate"
-	if i.Token > 0 {
-		text += fmt.Sprintf(", with a token of %d bytes", i.Token)
-	}
-	w.print("* ", text)
+	w.print("< ", slices.Concat([]string{i.Proto + " " + i.Status}, masked(i.Header), []string{""})...)
 }
 
 // masked are the lines of a header, without its tokens.

@@ -41,7 +41,11 @@ const (
 // (krb5_cc_resolve and krb5_cc_next_cred). An empty name is the default cache, as KRB5CCNAME or krb5.conf choose
 // it. It changes nothing and talks to no KDC; a cache kept by a daemon, such as KCM, is asked for there.
 func ReadCache(ctx context.Context, name string) (*Cache, error) {
-	r, err := network.run(ctx, func() result {
+	const op = "read the ticket cache"
+	if strings.IndexByte(name, 0) >= 0 {
+		return nil, &Error{Op: op, Code: ErrBadName, Text: "the name of the cache contains a NUL byte"}
+	}
+	r, err := caches.run(ctx, func() result {
 		r := krb5Cache(name)
 		if r.failed() {
 			r.explainCache(name)
@@ -50,7 +54,7 @@ func ReadCache(ctx context.Context, name string) (*Cache, error) {
 		return r
 	}, nil)
 	c := readCache(&r)
-	if err := r.err("read the ticket cache", c.Name, err); err != nil {
+	if err := r.err(op, c.Name, err); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -61,20 +65,24 @@ func ReadCache(ctx context.Context, name string) (*Cache, error) {
 // default cache. A zero target is none in particular. It costs one look into the cache and talks to no KDC; a
 // program that keeps what it did as one user from the next asks it whether that is still the same.
 //
-// Where there is no ticket cache it is an error, also if a client keytab would fill one.
+// Where there is no ticket cache it is an error, even if a client keytab would fill one.
 func DefaultInitiator(ctx context.Context, target Name) (Name, error) {
+	const op = "find the default initiator for"
+	if err := target.check(op); err != nil {
+		return Name{}, err
+	}
 	service, host := target.text, ""
 	if target.typ == NTHostBased {
 		service, host, _ = strings.Cut(service, "@")
 	}
-	r, err := network.run(ctx, func() result {
+	r, err := caches.run(ctx, func() result {
 		r := krb5Initiator(service, host)
 		if r.failed() {
 			r.explainCache("")
 		}
 		return r
 	}, nil)
-	if err := r.err("find the default initiator for", target.text, err); err != nil {
+	if err := r.err(op, target.text, err); err != nil {
 		return Name{}, err
 	}
 	u := unpack{r.out}

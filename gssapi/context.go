@@ -50,7 +50,8 @@ type SecContext struct {
 	handle  *handle // its box is empty until the first step
 	cleanup runtime.Cleanup
 
-	err         error // a failed context stays failed
+	closed      atomic.Bool // by Close
+	err         error       // a failed context stays failed
 	established bool
 	info        Info
 	named       bool // info has the names
@@ -105,20 +106,37 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 	if c.info.Initiated {
 		op, slots = "initiate a context with", network
 	}
-	if c.err != nil {
+	fail := func(code Code, text string) error { return &Error{Op: op, Name: c.target.text, Code: code, Text: text} }
+	switch {
+	case c.handle == nil:
+		return nil, fail(ErrNoContext, "")
+	case c.closed.Load():
+		return nil, fail(ErrClosed, "")
+	case c.err != nil:
 		return nil, c.err
+	case c.established:
+		return nil, fail(ErrFailure, "the context is established already")
+	case c.opts.Credential != nil && c.opts.Credential.pool == nil:
+		return nil, fail(ErrNoCred, "the credential was not made by Acquire")
+	case len(c.opts.Mech) > maxOID:
+		return nil, fail(ErrBadMech, "")
 	}
-	if c.established {
-		return nil, &Error{Op: op, Name: c.target.text, Code: ErrFailure, Text: "the context is established already"}
+	if err := c.target.check(op); err != nil {
+		return nil, err
+	}
+	if cred := c.opts.Credential; cred != nil && cred.pool.copies.usage == Both {
+		slots = network // for tickets of its own it may ask the KDC
 	}
 	if ctx.Done() != nil {
 		in = bytes.Clone(in) // the call may outlive this one, and in is the caller's
 	}
-	l := leg{handle: c.handle, target: c.target, opts: &c.opts, initiate: c.info.Initiated, in: in}
+	l := leg{handle: c.handle, target: c.target, opts: c.opts, bindings: c.opts.ChannelBinding.pack(), initiate: c.info.Initiated, in: in}
 	r, cancelled := slots.run(ctx, l.step, (*result).freeCredential)
 	if cancelled != nil {
-		c.err = &Error{Op: op, Name: c.target.text, Code: ErrNoContext, Text: "an earlier step was abandoned when its Go context ended"}
-		c.handle.close()
+		if _, ok := cancelled.(unbegun); !ok {
+			c.err = fail(ErrNoContext, "an earlier step was abandoned when its Go context ended")
+			c.handle.close()
+		}
 		return nil, r.err(op, c.target.text, cancelled)
 	}
 	if err := r.err(op, c.target.text, nil); err != nil {
@@ -139,7 +157,7 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 		if r.box != nil {
 			c.delegated.Store(newCredential(r.box, Store{}, &acquisition{lifetime: indefinite}, true))
 		}
-		if c.handle.isClosed() {
+		if c.closed.Load() {
 			c.dropDelegated()
 		}
 	}
@@ -150,7 +168,8 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 type leg struct {
 	handle   *handle
 	target   Name
-	opts     *Options
+	opts     Options
+	bindings []byte
 	initiate bool
 	in       []byte
 }
@@ -161,52 +180,77 @@ func (l *leg) step() result {
 	}
 	defer l.handle.release()
 	first := l.handle.box == nil
-	r := l.call()
-	if r.failed() && (first || !l.initiate) { // an initiator's later legs fail by what the acceptor has sent
-		usage, store := Initiate, Store{}
-		if !l.initiate {
-			usage = Accept
-		}
-		if l.opts.Credential != nil {
-			store = l.opts.Credential.pool.store
-		}
-		r.explainStep(usage, &store, l.target)
-	}
-	return r
-}
-
-func (l *leg) call() result {
-	if l.handle.box == nil {
+	if first {
 		// What must be the same on each leg goes to the C side once.
-		r := ctxNew(l.target, l.opts.Mech, l.opts.ChannelBinding.pack(), l.opts.Flags, seconds(l.opts.Lifetime, 0))
+		r := ctxNew(l.target, l.opts.Mech, l.bindings, l.opts.Flags, seconds(l.opts.Lifetime, 0))
 		if r.failed() {
 			return r
 		}
 		l.handle.box = r.box
 	}
-	var cred box
+	if !l.initiate {
+		return l.accept()
+	}
+	if l.opts.Credential == nil {
+		r := initStep(l.handle.box, nil, l.in)
+		return l.explain(r, first, &Store{})
+	}
+	pool := l.opts.Credential.pool
+	cred, r := pool.take()
+	if !r.failed() {
+		r = initStep(l.handle.box, cred.box, l.in)
+		if r.failed() && pool.private {
+			info := credInfo(cred.box)
+			r.expired = Code(info.major) == ErrCredentialsExpired
+		}
+		pool.put(cred, !r.failed())
+	}
+	if pool.private {
+		return l.explain(r, first, nil)
+	}
+	return l.explain(r, first, &pool.store)
+}
+
+// explain explains an initiator's first leg. Later ones fail by what the acceptor has sent. Without a store the
+// credential's tickets are its own, and no cache has anything to do with it.
+func (l *leg) explain(r result, first bool, s *Store) result {
 	switch {
-	case l.opts.Credential != nil:
+	case !first || !r.failed():
+	case s != nil:
+		r.explainStep(s, l.target)
+	case r.expired:
+		r.hint = "the credential has expired: get another"
+	case r.explicable():
+		r.explainTarget(l.target)
+	}
+	return r
+}
+
+func (l *leg) accept() result {
+	var cred box
+	store := &Store{}
+	if l.opts.Credential != nil {
 		pool := l.opts.Credential.pool
-		h, r := pool.take()
+		lent, r := pool.take()
 		if r.failed() {
 			return r
 		}
-		defer pool.put(h)
-		cred = h.box
-	case !l.initiate:
+		defer func() { pool.put(lent, true) }() // what clients send is not its fault
+		cred, store = lent.box, &pool.store
+	} else {
 		r := acquire(&defaultAcceptor)
 		if r.failed() {
+			r.explainAcquire(Accept, store, Name{})
 			return r
 		}
 		defer credFree(r.box)
 		cred = r.box
 	}
-	if l.initiate {
-		return initStep(l.handle.box, cred, l.in)
-	}
 	r := acceptStep(l.handle.box, cred, l.in)
-	if !r.failed() && r.major&statusContinue == 0 {
+	switch {
+	case r.code() == ErrNoCred:
+		r.explainAcquire(Accept, store, Name{})
+	case !r.failed() && r.major&statusContinue == 0:
 		return l.identify(r)
 	}
 	return r
@@ -231,7 +275,7 @@ func (c *SecContext) Established() bool { return c.established }
 
 // Info returns what the context has come to so far. It is complete once the context is established.
 func (c *SecContext) Info() Info {
-	if c.established && !c.named && c.handle.acquire() {
+	if c.handle != nil && c.established && !c.named && c.handle.acquire() {
 		r := ctxInfo(c.handle.box)
 		c.handle.release()
 		if !r.failed() {
@@ -261,8 +305,13 @@ func (c *SecContext) setNames(packed []byte) unpack {
 func (c *SecContext) Delegated() *Credential { return c.delegated.Swap(nil) }
 
 // Close frees the context (gss_delete_sec_context, without a token for the peer: RFC 2743
-// section 2.2.3). It may be called again. A step that is under way ends undisturbed.
+// section 2.2.3). It may be called again, and on nil. A step that is under way ends undisturbed. What [SecContext.Info]
+// had not been asked for before is not known afterwards.
 func (c *SecContext) Close() error {
+	if c == nil || c.handle == nil {
+		return nil
+	}
+	c.closed.Store(true)
 	c.cleanup.Stop()
 	c.handle.close()
 	c.dropDelegated()

@@ -139,6 +139,14 @@ func TestMessages(t *testing.T) {
 	if _, _, err := i.Unwrap(token); !errors.Is(err, ErrBadMIC) {
 		t.Errorf("a changed token: %v", err)
 	}
+	for _, empty := range [][]byte{nil, {}} {
+		if _, _, err := i.Unwrap(empty); !errors.Is(err, ErrDefectiveToken) {
+			t.Errorf("an empty token: %v", err)
+		}
+		if _, err := i.VerifyMIC(msg, empty); !errors.Is(err, ErrDefectiveToken) {
+			t.Errorf("an empty MIC: %v", err)
+		}
+	}
 	if _, err := i.Wrap(nil, true); err != nil {
 		t.Errorf("an empty message: %v", err)
 	}

@@ -3,6 +3,7 @@ package gssapi
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"time"
@@ -80,6 +81,17 @@ func (o *CredentialOptions) pack() (*acquisition, error) {
 	if o.Usage < Initiate || o.Usage > Both {
 		return nil, fmt.Errorf("gssapi: %v is not a usage of a credential", o.Usage)
 	}
+	if err := o.Name.check("acquire a credential for"); err != nil {
+		return nil, err
+	}
+	if len(o.Mechs) > maxMechs {
+		return nil, fmt.Errorf("gssapi: cannot acquire a credential for %d mechanisms: %d are the most", len(o.Mechs), maxMechs)
+	}
+	for _, m := range o.Mechs {
+		if m == "" || len(m) > maxOID {
+			return nil, &Error{Op: "acquire a credential for the mechanism", Name: m.String(), Code: ErrBadMech}
+		}
+	}
 	mechs := o.Mechs
 	if len(mechs) == 0 && o.Usage != Initiate {
 		mechs = []OID{KRB5}
@@ -94,6 +106,9 @@ func (o *CredentialOptions) pack() (*acquisition, error) {
 	a.mechs = packOIDs(append([]OID{SPNEGO}, slices.DeleteFunc(slices.Clone(mechs), func(m OID) bool { return m == SPNEGO })...))
 	return a, nil
 }
+
+// maxMechs is what the C side has room for, less SPNEGO.
+const maxMechs = 31
 
 func packOIDs(l []OID) []byte {
 	var b []byte
@@ -121,22 +136,30 @@ func Acquire(ctx context.Context, o *CredentialOptions) (*Credential, error) {
 	if a.usage == Accept {
 		slots = acceptors
 	}
-	r, err := slots.run(ctx, func() result { return a.resolved(&o.Store) }, (*result).freeCredential)
-	if err := r.err("acquire a credential to "+a.usage.String(), o.Name.text, err); err != nil {
+	name, store := o.Name, o.Store // an abandoned call must not read what is the caller's
+	store.Extra = maps.Clone(store.Extra)
+	r, err := slots.run(ctx, func() result {
+		r := a.resolved()
+		if r.failed() {
+			r.explainAcquire(a.usage, &store, name)
+		}
+		return r
+	}, (*result).freeCredential)
+	if err := r.err("acquire a credential to "+a.usage.String(), name.text, err); err != nil {
 		return nil, err
 	}
 	identity := unpack{r.out}
 	a.identity = identity.name()
-	private := o.Store.Password != ""
+	private := store.Password != "" || store.Extra["password"] != ""
 	if private {
 		clear(a.store)
 		a.store = nil
 	}
-	return newCredential(r.box, o.Store, a, private), nil
+	return newCredential(r.box, store, a, private), nil
 }
 
 // resolved acquires, and has an initiator choose its cache now: a credential has one identity.
-func (a *acquisition) resolved(s *Store) result {
+func (a *acquisition) resolved() result {
 	r := acquire(a)
 	if !r.failed() && a.usage != Accept {
 		cred := r.box
@@ -147,25 +170,23 @@ func (a *acquisition) resolved(s *Store) result {
 			r.box = cred
 		}
 	}
-	if r.failed() {
-		r.explainAcquire(a.usage, s, a.name)
-	}
 	return r
 }
 
-// again acquires a credential that is equal to the first one, or fails.
+// again acquires a credential that is equal to the first one, or fails. The result says for how long it is good.
 func (a *acquisition) again() result {
-	if a.identity.IsZero() {
-		return acquire(a)
+	if a.usage == Accept {
+		r := acquire(a)
+		r.lifetime = indefinite
+		return r
 	}
-	if a.usage == Initiate {
-		b := *a
+	b := *a
+	if a.usage == Initiate && !a.identity.IsZero() {
 		b.name = a.identity
-		return acquire(&b)
 	}
-	// The name of both would have to be the initiator's and the acceptor's.
-	r := a.resolved(&Store{})
-	if u := (unpack{r.out}); !r.failed() && u.name() != a.identity {
+	r := b.resolved()
+	// The name of both would have to be the initiator's and the acceptor's, so it is compared afterwards.
+	if u := (unpack{r.out}); !r.failed() && !a.identity.IsZero() && u.name() != a.identity {
 		credFree(r.box)
 		return result{major: uint32(ErrNoCred), text: "the ticket cache no longer belongs to " + a.identity.text}
 	}
@@ -178,15 +199,14 @@ func (r *result) freeCredential() {
 	}
 }
 
-// Info asks the library what the credential is (gss_inquire_cred, RFC 2743 section 2.1.3).
+// Info asks the library what the credential is (gss_inquire_cred, RFC 2743 section 2.1.3). Expires is that of the
+// tickets last used, which for a client keytab are replaced when they are over.
 func (c *Credential) Info() (CredentialInfo, error) {
 	const op = "inquire a credential"
-	h := c.pool.original
-	if !h.acquire() {
-		return CredentialInfo{}, &Error{Op: op, Code: ErrClosed}
+	if c == nil || c.pool == nil {
+		return CredentialInfo{}, &Error{Op: op, Code: ErrNoCred}
 	}
-	defer h.release()
-	r := credInfo(h.box)
+	r := c.pool.look(credInfo)
 	if err := r.err(op, "", nil); err != nil {
 		return CredentialInfo{}, err
 	}
@@ -195,8 +215,11 @@ func (c *Credential) Info() (CredentialInfo, error) {
 }
 
 // Close frees the credential (gss_release_cred). Calls that are under way end undisturbed, later ones
-// return ErrClosed. Close may be called again, and by any goroutine.
+// return ErrClosed. Close may be called again, by any goroutine, and on nil.
 func (c *Credential) Close() error {
+	if c == nil || c.pool == nil {
+		return nil
+	}
 	c.cleanup.Stop()
 	c.pool.close()
 	return nil

@@ -89,8 +89,9 @@ func TestAcquireRefused(t *testing.T) {
 	}{
 		{"another's cache", cc + " of alice@NEGO.TEST", "run kinit for that principal", CredentialOptions{Name: Principal("bob@NEGO.TEST"), Store: Store{CCache: cc}}},
 		{"wrong password", "initiate alice: ", "check the name and the password", CredentialOptions{Name: User("alice"), Store: Store{Password: "guess"}}},
+		{"password of nobody", "initiate: ", "CredentialOptions.Name", CredentialOptions{Store: Store{Password: "guess"}}},
 		{"unknown user", "'nobody@NEGO.TEST' not found", "check the name", CredentialOptions{Name: User("nobody"), Store: Store{Password: "guess"}}},
-		{"no client keytab", missing, "ktadd", CredentialOptions{Store: Store{ClientKeytab: missing, CCache: cc + ".none"}}},
+		{"no client keytab", missing, "put the client's key there", CredentialOptions{Store: Store{ClientKeytab: missing, CCache: cc + ".none"}}},
 		{"key given twice", "there already", "", CredentialOptions{Store: Store{CCache: cc, Extra: map[string]string{"ccache": cc}}}},
 		{"NUL byte", "NUL", "", CredentialOptions{Store: Store{CCache: cc + "\x00"}}},
 		{"usage", "Usage(7)", "", CredentialOptions{Usage: 7}},

@@ -17,6 +17,6 @@
 // Errors are of type [*Error] and unwrap to a [Code]. They hold what the library said, the ticket cache
 // or keytab it looked in, and what can be done; never a token, key or password.
 //
-// Where the program is built without cgo, or for a system that is no Unix, every call returns
+// Where the program is built without cgo, or for a system that is not Unix, every call returns
 // [ErrUnavailable].
 package gssapi

@@ -70,6 +70,9 @@ func (c Code) Error() string {
 	if r := int(c&^callingErrors) >> 16; r > 0 && r < len(codeTexts) {
 		return codeTexts[r]
 	}
+	if c&callingErrors != 0 && c&^callingErrors == 0 {
+		return "an argument is missing or malformed"
+	}
 	return fmt.Sprintf("major status %#x", uint32(c))
 }
 
@@ -90,12 +93,17 @@ type Error struct {
 	Detail string // the cache, principal, keytab or file concerned, as libkrb5 sees it
 	Hint   string // what to do about it
 
-	cause error
+	cause   error
+	expired bool
 }
+
+// Is reports an expired ticket as ErrCredentialsExpired also where the library has a general failure for it, as
+// SPNEGO and Kerberos do in a step.
+func (e *Error) Is(target error) bool { return e.expired && target == ErrCredentialsExpired }
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("gssapi: ")
+	b.WriteString("gssapi: cannot ")
 	b.WriteString(e.Op)
 	if e.Name != "" {
 		b.WriteString(" ")
@@ -105,8 +113,10 @@ func (e *Error) Error() string {
 	switch {
 	case e.cause != nil:
 		b.WriteString(e.cause.Error())
+	case e.Text != "" && e.Code&^callingErrors == ErrFailure:
+		b.WriteString(e.Text) // the code says that it failed
 	case e.Text != "":
-		b.WriteString(e.Text)
+		b.WriteString(e.Code.Error() + ": " + e.Text)
 	default:
 		b.WriteString(e.Code.Error())
 	}

@@ -3,19 +3,21 @@ package gssapi
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 )
 
-// explainStep adds to a failure what libkrb5 sees at the place that the library looked in, and what can
+// explainStep adds to an initiator's failure what libkrb5 sees at the place that the library looked in, and what can
 // be done. GSS-API has no words for that, and SPNEGO drops those that the mechanism had. It reads files only.
-func (r *result) explainStep(usage Usage, s *Store, target Name) {
+func (r *result) explainStep(s *Store, target Name) {
 	switch {
 	case !r.explicable():
-	case usage == Accept:
-		r.explainKeytab(s.Keytab)
-	case r.explainCache(s.CCache):
+	case !r.explainCache(s.CCache):
+	case r.code() == ErrBadMech:
+		r.hint = "Mechs lists the mechanisms that there are"
+	case target.IsZero():
+		r.hint = "name the service to authenticate to"
+	default:
 		r.explainTarget(target)
 	}
 }
@@ -25,23 +27,45 @@ func (r *result) explainAcquire(usage Usage, s *Store, name Name) {
 	switch {
 	case !r.explicable():
 	case usage == Accept:
-		r.explainKeytab(s.Keytab)
+		r.explainKeytab(s.Keytab, keytabHint(s.Keytab, "KRB5_KTNAME", "the service's"))
+	case r.explainConfig():
+	case s.Password != "" && name.IsZero():
+		r.hint = "say whose password it is: CredentialOptions.Name"
 	case s.Password != "":
 		r.hint = "check the name and the password, and that a KDC of the realm answers"
 	case s.ClientKeytab != "":
-		r.explainKeytab(s.ClientKeytab)
+		r.explainKeytab(s.ClientKeytab, keytabHint(s.ClientKeytab, "KRB5_CLIENT_KTNAME", "the client's"))
 	case r.explainCache(s.CCache) && !name.IsZero():
 		r.hint = "run kinit for that principal, or name the cache that holds its ticket"
 	}
 }
 
+func (r *result) code() Code { return Code(r.major&statusErrors) &^ callingErrors }
+
 // explicable says whether the place that was looked in may be to blame.
 func (r *result) explicable() bool {
-	switch Code(r.major&statusErrors) &^ callingErrors {
-	case ErrNoCred, ErrCredentialsExpired, ErrDefectiveCredential, ErrFailure, ErrBadMech:
+	switch r.code() {
+	case ErrNoCred, ErrCredentialsExpired, ErrDefectiveCredential, ErrFailure, ErrBadMech, ErrBadName:
 		return true
 	}
 	return false
+}
+
+// Why libkrb5 could not read something: what the C side puts into flags.
+const (
+	reasonOther = iota
+	reasonMissing
+	reasonPermission
+)
+
+// explainConfig reports whether krb5.conf itself is to blame.
+func (r *result) explainConfig() bool {
+	facts := krb5Cache("")
+	if !facts.failed() || len(facts.out) > 0 {
+		return false
+	}
+	r.blame("", "", &facts)
+	return true
 }
 
 // explainCache reports whether the cache holds a ticket that is good now, so that it is not to blame.
@@ -50,7 +74,15 @@ func (r *result) explainCache(name string) bool {
 	c := readCache(&facts)
 	if facts.failed() {
 		r.blame("ticket cache", c.Name, &facts)
-		if c.Name != "" {
+		switch {
+		case c.Name == "":
+		case facts.flags == reasonPermission:
+			r.hint = "make it readable for this user"
+		case facts.flags == reasonOther:
+			r.hint = "correct the name of the cache, in KRB5CCNAME or in default_ccache_name of krb5.conf"
+		case name != "":
+			r.hint = "run kinit -c " + c.Name
+		default:
 			r.hint = "run kinit, or set KRB5CCNAME to the cache that holds your ticket"
 		}
 		return false
@@ -60,10 +92,11 @@ func (r *result) explainCache(name string) bool {
 	switch {
 	case tgt == nil:
 		r.detail += " holds no ticket-granting ticket"
-		r.hint = "run kinit"
+		r.hint = "run kinit " + c.Principal
 	case !tgt.End.After(time.Now()):
 		r.detail += ": its ticket expired at " + tgt.End.Format(time.RFC3339)
-		r.hint = "run kinit"
+		r.hint = "run kinit " + c.Principal
+		r.expired = true
 	default:
 		r.detail += ", valid until " + tgt.End.Format(time.RFC3339)
 		return true
@@ -73,14 +106,11 @@ func (r *result) explainCache(name string) bool {
 
 func (r *result) explainTarget(target Name) {
 	_, host, hostbased := strings.Cut(target.text, "@")
-	switch {
-	case target.typ != NTHostBased || !hostbased:
-		r.hint = "check that the KDC knows the principal and answers"
-	case isIP(host):
+	if target.typ == NTHostBased && hostbased && isIP(host) {
 		r.hint = "no service principal matches an IP address: use the host's name"
-	default:
-		r.hint = "check that the host name is the one the service is registered under, and that a KDC of its realm answers"
+		return
 	}
+	r.hint = "if the KDC does not know the service, check the name; if no KDC is found or answers, check [realms] in krb5.conf, and the network"
 }
 
 func isIP(host string) bool {
@@ -88,43 +118,64 @@ func isIP(host string) bool {
 	return err == nil
 }
 
-func (r *result) explainKeytab(name string) {
+// keytabHint says what to do about a keytab, which is an explicit one or that of the environment.
+func keytabHint(name, variable, whose string) string {
+	hint := "put " + whose + " key there (ktadd in kadmin)"
+	if name == "" {
+		hint += ", or set " + variable + " to the keytab that has it"
+	}
+	return hint
+}
+
+// maxKeys bounds the keys that an error lists.
+const maxKeys = 8
+
+func (r *result) explainKeytab(name, hint string) {
 	facts := krb5Keytab(name)
 	u := unpack{facts.out}
 	keytab := u.string()
 	if facts.failed() {
 		r.blame("keytab", keytab, &facts)
-		if keytab != "" {
-			r.hint = "put the service's key there (ktadd in kadmin), or set KRB5_KTNAME to the keytab that has it"
+		switch {
+		case keytab == "":
+		case facts.flags == reasonPermission:
+			r.hint = "make it readable for this user"
+		default:
+			r.hint = hint
 		}
 		return
 	}
 	var keys []string
+	seen := make(map[string]bool)
 	for len(u.b) > 0 {
 		principal, kvno := u.string(), u.u32()
-		if key := fmt.Sprintf("%s (kvno %d)", principal, kvno); !slices.Contains(keys, key) {
+		key := fmt.Sprintf("%s (kvno %d)", principal, kvno)
+		if !seen[key] && len(seen) < maxKeys {
 			keys = append(keys, key)
 		}
+		seen[key] = true
 	}
-	if n := len(keys); n > 8 {
-		keys = append(keys[:8], fmt.Sprintf("%d more", n-8))
+	if n := len(seen) - len(keys); n > 0 {
+		keys = append(keys, fmt.Sprintf("%d more", n))
 	}
 	if len(keys) == 0 {
 		keys = []string{"no keys"}
 	}
 	r.detail = fmt.Sprintf("keytab %s has %s", keytab, strings.Join(keys, ", "))
-	r.hint = "if the service's key is missing or was changed, put it into the keytab again (ktadd in kadmin)"
+	r.hint = "if the key is missing or was changed, " + hint
 }
 
 // blame names the file that could not be read. Where not even its name is known, krb5.conf is wrong.
 func (r *result) blame(what, name string, facts *result) {
-	if Code(facts.major) == ErrUnavailable {
-		return
-	}
-	if name == "" {
+	switch {
+	case facts.code() == ErrUnavailable:
+	case name != "":
+		r.detail = fmt.Sprintf("%s %s: %s", what, name, facts.text)
+	case facts.flags == reasonPermission:
+		r.detail = "krb5.conf: " + facts.text
+		r.hint = "make that file readable for this user"
+	default:
 		r.detail = "krb5.conf: " + facts.text
 		r.hint = "correct that file, or set KRB5_CONFIG to another"
-		return
 	}
-	r.detail = fmt.Sprintf("%s %s: %s", what, name, facts.text)
 }

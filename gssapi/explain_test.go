@@ -23,6 +23,12 @@ func init() {
 		_, err := Acquire(context.Background(), nil)
 		report(err)
 	}
+	for _, name := range []string{"initiate", "accept"} {
+		children[name+" as nobody"] = func() {
+			becomeNobody()
+			children[name]()
+		}
+	}
 	children["accept"] = func() {
 		c := NewAcceptor(nil)
 		defer c.Close()
@@ -36,7 +42,7 @@ func init() {
 // report prints an error as code, tab, text.
 func report(err error) {
 	if e := (*Error)(nil); errors.As(err, &e) {
-		fmt.Printf("%v\t%v\n", e.Code, err)
+		fmt.Printf("%v\t%v expired: %v\n", e.Code, err, errors.Is(err, ErrCredentialsExpired))
 	} else {
 		fmt.Printf("%T\t%v\n", err, err)
 	}
@@ -76,7 +82,7 @@ func TestErrorExpiredTicket(t *testing.T) {
 	end := expire(t, cc)
 	out := child(t, "initiate", "KRB5CCNAME=FILE:"+cc)
 	steps, acquire, _ := cutLast(strings.TrimSpace(out), "\n")
-	texts := []string{"FILE:" + cc, "alice@NEGO.TEST", "expired at " + end.Format(time.RFC3339), "run kinit"}
+	texts := []string{"FILE:" + cc, "expired at " + end.Format(time.RFC3339), "run kinit alice@NEGO.TEST", "expired: true"}
 	wantReports(t, steps, 2, ErrFailure, append(texts, "Ticket expired")...) // the library's own status
 	wantReports(t, acquire, 1, ErrCredentialsExpired, texts...)
 	if strings.Contains(out, "Success") {
@@ -110,6 +116,46 @@ func TestErrorWrongKeytab(t *testing.T) {
 	for _, want := range []string{"imap@www.nego.test", realm.KeytabFile, "HTTP/localhost@NEGO.TEST (kvno "} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %q", want, err)
+		}
+	}
+}
+
+// Each place that cannot be read is named, with what can be done about it there.
+func TestErrorUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 { // then it is the owner who may not
+		if err := os.Chmod(secret, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cc := filepath.Join(dir, "cc")
+	for _, tc := range []struct {
+		child string
+		n     int
+		env   []string
+		texts []string
+	}{
+		{"initiate as nobody", 3, []string{"KRB5_CONFIG=/dev/null", "KRB5CCNAME=FILE:" + secret}, []string{secret, "make it readable"}},
+		{"accept as nobody", 2, []string{"KRB5_CONFIG=/dev/null", "KRB5_KTNAME=FILE:" + secret}, []string{secret, "make it readable"}},
+		{"initiate as nobody", 3, []string{"KRB5_CONFIG=" + secret}, []string{secret, "make that file readable"}},
+		{"initiate", 3, []string{"KRB5CCNAME=FOO:bar"}, []string{"FOO:bar", "default_ccache_name"}},
+		{"initiate", 3, []string{"KRB5CCNAME=FILE:" + cc}, []string{cc, "run kinit, or set KRB5CCNAME"}},
+	} {
+		out := strings.TrimSpace(child(t, tc.child, tc.env...))
+		lines := strings.Split(out, "\n")
+		if len(lines) != tc.n {
+			t.Errorf("%s %v: %d errors, want %d:\n%s", tc.child, tc.env, len(lines), tc.n, out)
+		}
+		for _, line := range lines {
+			for _, want := range tc.texts {
+				if !strings.Contains(line, want) {
+					t.Errorf("%q is not in %q", want, line)
+				}
+			}
 		}
 	}
 }
@@ -152,7 +198,7 @@ func TestErrorKDCDown(t *testing.T) {
 	if !errors.Is(err, ErrFailure) {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"KDC for realm 'NEGO.TEST'", "HTTP@www.nego.test", "alice@NEGO.TEST", "a KDC of its realm answers"} {
+	for _, want := range []string{"KDC for realm 'NEGO.TEST'", "HTTP@www.nego.test", "alice@NEGO.TEST", "if no KDC is found or answers"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %q", want, err)
 		}

@@ -47,9 +47,3 @@ func (h *handle) close() {
 		h.release()
 	}
 }
-
-func (h *handle) isClosed() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.closed
-}

@@ -23,9 +23,15 @@ func protection(r *result) Protection {
 	}
 }
 
+// emptyToken is what comes of an empty token, which libraries do not all survive.
+func emptyToken(op string) error { return &Error{Op: op, Code: ErrDefectiveToken} }
+
 // use makes one call on the context. None of them asks a KDC.
 func (c *SecContext) use(op string, call func(box) result) (result, error) {
-	if c.err != nil {
+	if c.handle == nil {
+		return result{}, &Error{Op: op, Code: ErrNoContext}
+	}
+	if c.err != nil && !c.closed.Load() {
 		return result{}, c.err
 	}
 	if !c.handle.acquire() {
@@ -58,8 +64,12 @@ func (c *SecContext) Wrap(msg []byte, confidential bool) ([]byte, error) {
 // that was changed is ErrBadMIC or ErrDefectiveToken. Protection says whether it was encrypted, and
 // whether it came twice or out of order.
 func (c *SecContext) Unwrap(token []byte) ([]byte, Protection, error) {
+	const op = "unwrap a message"
+	if len(token) == 0 {
+		return nil, Protection{}, emptyToken(op)
+	}
 	token = bytes.Clone(token) // MIT krb5 decrypts in place
-	r, err := c.use("unwrap a message", func(b box) result { return unwrap(b, token) })
+	r, err := c.use(op, func(b box) result { return unwrap(b, token) })
 	if err != nil {
 		return nil, Protection{}, err
 	}
@@ -78,7 +88,11 @@ func (c *SecContext) MIC(msg []byte) ([]byte, error) {
 // VerifyMIC checks what the peer's MIC made (gss_verify_mic, RFC 2743 section 2.3.2). A message that
 // was changed is ErrBadMIC.
 func (c *SecContext) VerifyMIC(msg, token []byte) (Protection, error) {
-	r, err := c.use("verify a message", func(b box) result { return verifyMIC(b, msg, token) })
+	const op = "verify a message"
+	if len(token) == 0 {
+		return Protection{}, emptyToken(op)
+	}
+	r, err := c.use(op, func(b box) result { return verifyMIC(b, msg, token) })
 	if err != nil {
 		return Protection{}, err
 	}
@@ -88,8 +102,11 @@ func (c *SecContext) VerifyMIC(msg, token []byte) (Protection, error) {
 // WrapSizeLimit returns the size in bytes of the longest message that Wrap makes no longer than max
 // bytes (gss_wrap_size_limit, RFC 2743 section 2.2.7).
 func (c *SecContext) WrapSizeLimit(confidential bool, max int) (int, error) {
+	if max < 0 {
+		max = 0
+	}
 	r, err := c.use("find the size limit of a message", func(b box) result {
-		return wrapSize(b, uint32(min(max, indefinite)), confidential)
+		return wrapSize(b, uint32(min(int64(max), indefinite)), confidential)
 	})
 	return int(r.flags), err
 }

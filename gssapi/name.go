@@ -1,14 +1,17 @@
 package gssapi
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Name is the name of a user or of a service: a text and the type that says how to read it. It is a
 // value. It holds no memory of the library, needs no Close and may be compared, copied and used by
 // many goroutines at once; the library imports it (gss_import_name) where it is used. The zero Name
 // is none.
 //
-// Two Names that are equal in Go are the same name. Two that differ may still mean one principal:
-// ask [Name.Equal].
+// Two Names that are equal in Go are the same name. Two that differ may still mean one principal: compare what
+// [Name.Canonical] makes of them, or what [Name.Export] does.
 type Name struct {
 	text string
 	typ  OID
@@ -45,23 +48,51 @@ func (n Name) Type() OID { return n.typ }
 // IsZero reports whether n is no name.
 func (n Name) IsZero() bool { return n == Name{} }
 
+// check refuses what the C library would take for another name: one that ends at a NUL, and one that is none.
+func (n Name) check(op string) error {
+	switch {
+	case n.IsZero() || n.typ == NTAnonymous && n.text == "":
+		return nil
+	case n.text == "":
+		return &Error{Op: op, Code: ErrBadName, Text: "the name is empty"}
+	case n.typ != NTExported && n.typ != NTMachineUID && strings.IndexByte(n.text, 0) >= 0:
+		return &Error{Op: op, Name: strings.ReplaceAll(n.text, "\x00", `\0`), Code: ErrBadName, Text: "the name contains a NUL byte"}
+	case len(n.typ) > maxOID:
+		return &Error{Op: op, Name: n.text, Code: ErrBadNameType}
+	}
+	return nil
+}
+
 // Equal asks the library whether two names mean the same entity (gss_compare_name, RFC 2743
 // section 2.4.3). Names of different types are compared only where one of them belongs to a mechanism, as
 // exported ones do: alice as a [User] and as a [Principal] differ. A name that cannot be imported is an error.
 func (n Name) Equal(other Name) (bool, error) {
+	const op = "compare a name with"
 	if n == other {
 		return true, nil
 	}
+	if n.IsZero() || other.IsZero() {
+		return false, nil
+	}
+	for _, m := range []Name{n, other} {
+		if err := m.check(op); err != nil {
+			return false, err
+		}
+	}
 	r := nameEqual(n, other)
-	return r.flags != 0, r.err("compare "+n.text+" with", other.text, nil)
+	return r.flags != 0, r.err(op, other.text, nil)
 }
 
 // Canonical returns the name as the mechanism writes it (gss_canonicalize_name, RFC 2743
 // section 2.4.14). For a service of Kerberos that may ask DNS, if krb5.conf says so, and the realm may
 // stay empty until a ticket is asked for.
 func (n Name) Canonical(ctx context.Context, mech OID) (Name, error) {
-	r, err := network.run(ctx, func() result { return nameCanonical(n, mech) }, nil)
-	if err := r.err("make canonical", n.text, err); err != nil {
+	const op = "canonicalize"
+	if err := n.check(op); err != nil {
+		return Name{}, err
+	}
+	r, err := network.run(ctx, func() result { return explained(nameCanonical(n, mech)) }, nil)
+	if err := r.err(op, n.text, err); err != nil {
 		return Name{}, err
 	}
 	u := unpack{r.out}
@@ -71,8 +102,12 @@ func (n Name) Canonical(ctx context.Context, mech OID) (Name, error) {
 // Export returns the canonical name as bytes to keep and to compare, for access control lists
 // (gss_export_name, RFC 2743 section 2.4.16 and section 3.2). [NewName] with NTExported reads it back.
 func (n Name) Export(ctx context.Context, mech OID) ([]byte, error) {
-	r, err := network.run(ctx, func() result { return nameExport(n, mech) }, nil)
-	if err := r.err("export", n.text, err); err != nil {
+	const op = "export"
+	if err := n.check(op); err != nil {
+		return nil, err
+	}
+	r, err := network.run(ctx, func() result { return explained(nameExport(n, mech)) }, nil)
+	if err := r.err(op, n.text, err); err != nil {
 		return nil, err
 	}
 	return r.out, nil
@@ -81,9 +116,21 @@ func (n Name) Export(ctx context.Context, mech OID) ([]byte, error) {
 // Local returns the name of the local account that the machine maps n to, by krb5.conf's auth_to_local
 // or a plug-in (gss_localname). Where there is none, it is an error.
 func (n Name) Local(ctx context.Context, mech OID) (string, error) {
+	const op = "find the local name of"
+	if err := n.check(op); err != nil {
+		return "", err
+	}
 	r, err := acceptors.run(ctx, func() result { return nameLocal(n, mech) }, nil)
-	if err := r.err("find the local name of", n.text, err); err != nil {
+	if err := r.err(op, n.text, err); err != nil {
 		return "", err
 	}
 	return string(r.out), nil
+}
+
+// explained says of a failure whether krb5.conf is to blame.
+func explained(r result) result {
+	if r.failed() {
+		r.explainConfig()
+	}
+	return r
 }

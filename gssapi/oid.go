@@ -30,6 +30,9 @@ const (
 	NTKRB5Enterprise OID = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x06" // GSS_KRB5_NT_ENTERPRISE_NAME: alice@corp.example.com
 )
 
+// maxOID is the longest OID, in bytes, that goes to the library.
+const maxOID = 255
+
 // ParseOID reads dotted decimal, as in "1.2.840.113554.1.2.2".
 func ParseOID(dotted string) (OID, error) {
 	o, err := x509.ParseOID(dotted)
@@ -37,7 +40,7 @@ func ParseOID(dotted string) (OID, error) {
 		return "", fmt.Errorf("gssapi: %q is not an object identifier in dotted decimal", dotted)
 	}
 	der, err := o.MarshalBinary()
-	if err != nil || len(der) > 255 {
+	if err != nil || len(der) > maxOID {
 		return "", fmt.Errorf("gssapi: the object identifier %q is too long", dotted)
 	}
 	return OID(der), nil

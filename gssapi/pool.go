@@ -3,6 +3,7 @@ package gssapi
 import (
 	"runtime"
 	"sync"
+	"time"
 )
 
 // credPool lends equal copies of one credential, each to one call at a time. MIT krb5 holds a
@@ -17,7 +18,13 @@ type credPool struct {
 	copies  *acquisition // acquires an equal one
 	private bool         // the tickets are nowhere but in the original
 	cache   *handle      // the cache in memory where copies then find them, once it is needed
-	idle    []*handle
+	idle    []loan
+}
+
+// loan is a copy, in the hands of one call or idle.
+type loan struct {
+	*handle
+	expires time.Time // zero: never
 }
 
 // maxIdle bounds the copies that are kept when nobody uses them.
@@ -35,22 +42,27 @@ func newCredential(original box, store Store, copies *acquisition, private bool)
 
 // take lends a copy. It may have to make one, which can read files and, where a client keytab's
 // tickets are over, ask the KDC.
-func (p *credPool) take() (*handle, result) {
+func (p *credPool) take() (loan, result) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return nil, result{major: uint32(ErrClosed)}
+		return loan{}, result{major: uint32(ErrClosed)}
 	}
-	if n := len(p.idle); n > 0 {
-		h := p.idle[n-1]
+	var over []loan
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		l := p.idle[n-1]
 		p.idle = p.idle[:n-1]
-		p.mu.Unlock()
-		return h, result{}
+		if l.expires.IsZero() || l.expires.After(time.Now()) {
+			p.mu.Unlock()
+			closeAll(over)
+			return l, result{}
+		}
+		over = append(over, l)
 	}
 	if p.private && p.cache == nil {
 		if r := p.share(); r.failed() {
 			p.mu.Unlock()
-			return nil, r
+			return loan{}, r
 		}
 	}
 	copies, cache := p.copies, p.cache
@@ -58,6 +70,7 @@ func (p *credPool) take() (*handle, result) {
 		cache.acquire() // for as long as the copy lives
 	}
 	p.mu.Unlock()
+	closeAll(over)
 	free := credFree
 	if cache != nil {
 		free = func(b box) { credFree(b); cache.release() }
@@ -67,9 +80,15 @@ func (p *credPool) take() (*handle, result) {
 		if cache != nil {
 			cache.release()
 		}
-		return nil, r
+		return loan{}, r
 	}
-	return newHandle(r.box, free), result{}
+	return loan{newHandle(r.box, free), expiry(r.lifetime)}, result{}
+}
+
+func closeAll(l []loan) {
+	for _, h := range l {
+		h.close()
+	}
 }
 
 // share puts the tickets where every copy finds them, and those that other copies get.
@@ -85,16 +104,33 @@ func (p *credPool) share() result {
 	return r
 }
 
-func (p *credPool) put(h *handle) {
+// put takes a copy back. One that a call has failed with may be what was wrong, and is not lent again.
+func (p *credPool) put(l loan, good bool) {
 	p.mu.Lock()
-	keep := !p.closed && len(p.idle) < maxIdle
+	keep := good && !p.closed && len(p.idle) < maxIdle
 	if keep {
-		p.idle = append(p.idle, h)
+		p.idle = append(p.idle, l)
 	}
 	p.mu.Unlock()
 	if !keep {
-		h.close()
+		l.close()
 	}
+}
+
+// look makes a call on the copy that was used last, or else on the original.
+func (p *credPool) look(call func(box) result) result {
+	p.mu.Lock()
+	h := p.original
+	if n := len(p.idle); n > 0 {
+		h = p.idle[n-1].handle
+	}
+	ok := !p.closed && h.acquire()
+	p.mu.Unlock()
+	if !ok {
+		return result{major: uint32(ErrClosed)}
+	}
+	defer h.release()
+	return call(h.box)
 }
 
 func (p *credPool) close() {
@@ -102,9 +138,7 @@ func (p *credPool) close() {
 	idle, cache := p.idle, p.cache
 	p.idle, p.closed = nil, true
 	p.mu.Unlock()
-	for _, h := range idle {
-		h.close()
-	}
+	closeAll(idle)
 	p.original.close()
 	if cache != nil {
 		cache.close()

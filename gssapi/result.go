@@ -20,6 +20,7 @@ type result struct {
 
 	names        []byte // an established context's, packed
 	detail, hint string // set by explain
+	expired      bool
 }
 
 const (
@@ -39,30 +40,38 @@ func (r *result) failed() bool { return r.major&statusErrors != 0 }
 // slots.run returned beside the result.
 func (r *result) err(op, name string, cancelled error) error {
 	if cancelled != nil {
+		if u, ok := cancelled.(unbegun); ok {
+			cancelled = u.error
+		}
 		return &Error{Op: op, Name: name, Code: ErrFailure, cause: cancelled}
 	}
 	if !r.failed() {
 		return nil
 	}
-	return &Error{Op: op, Name: name, Code: Code(r.major & statusErrors), Minor: r.minor, Text: r.text, Detail: r.detail, Hint: r.hint}
+	return &Error{Op: op, Name: name, Code: Code(r.major & statusErrors), Minor: r.minor, Text: r.text, Detail: r.detail, Hint: r.hint, expired: r.expired}
 }
 
 const indefinite = 1<<32 - 1 // GSS_C_INDEFINITE
 
 // seconds turns a lifetime to ask for into the library's; zero is the library's default or most.
-func seconds(d time.Duration, zero uint32) uint32 {
+func seconds(d time.Duration, zero int64) uint32 {
 	if d <= 0 {
-		return zero
+		return uint32(zero)
 	}
-	return uint32(min((d+time.Second-1)/time.Second, indefinite))
+	n := int64(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return uint32(min(n, indefinite))
 }
 
-// expiry turns a remaining lifetime into a time; the zero time is never.
+// expiry turns a remaining lifetime into a time; the zero time is never. It is the wall clock's, in whole seconds, as
+// tickets have it.
 func expiry(lifetime uint32) time.Time {
-	if lifetime == indefinite {
+	if int64(lifetime) == indefinite {
 		return time.Time{}
 	}
-	return time.Now().Add(time.Duration(lifetime) * time.Second)
+	return time.Unix(time.Now().Unix()+int64(lifetime), 0)
 }
 
 // unpack reads the records that the C side packs: numbers of 32 bits in the machine's order, and
@@ -80,10 +89,7 @@ func (u *unpack) u32() uint32 {
 }
 
 func (u *unpack) bytes() []byte {
-	n := int(u.u32())
-	if n > len(u.b) {
-		n = len(u.b)
-	}
+	n := min(int64(u.u32()), int64(len(u.b)))
 	s := u.b[:n]
 	u.b = u.b[n:]
 	return s

@@ -60,7 +60,7 @@ nego_result nego_ctx_new(const void *text, size_t text_len, const void *type, si
 	c->mech.elements = keep(&at, mech, mech_len);
 	c->flags = flags;
 	c->lifetime = lifetime;
-	if (text_len > 0) {
+	if (text_len + type_len > 0) {
 		OM_uint32 minor, major = nego_import(&minor, text, text_len, type, type_len, &c->target);
 		nego_status(&r, major, minor, GSS_C_NO_OID);
 		if (GSS_ERROR(major)) {

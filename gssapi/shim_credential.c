@@ -16,7 +16,7 @@ static gss_OID_set unpack_oids(oid_list *l, const void *packed, size_t n)
 	const unsigned char *p = packed;
 	l->set.count = 0;
 	l->set.elements = l->oids;
-	while (n > 0 && l->set.count < MAX_MECHS) {
+	while (n > 0 && l->set.count < MAX_MECHS && 1 + (size_t)p[0] <= n) {
 		gss_OID oid = &l->oids[l->set.count++];
 		oid->length = p[0];
 		oid->elements = (void *)(p + 1);
@@ -27,10 +27,10 @@ static gss_OID_set unpack_oids(oid_list *l, const void *packed, size_t n)
 }
 
 static OM_uint32 acquire(OM_uint32 *minor, gss_name_t name, OM_uint32 lifetime, gss_OID_set mechs, int usage,
-    const void *store, size_t store_len, gss_cred_id_t *cred)
+    const void *store, size_t store_len, gss_cred_id_t *cred, gss_OID_set *got)
 {
 	if (store_len == 0)
-		return gss_acquire_cred(minor, name, lifetime, mechs, usage, cred, NULL, NULL);
+		return gss_acquire_cred(minor, name, lifetime, mechs, usage, cred, got, NULL);
 #ifdef NEGO_HEIMDAL
 	(void)store;
 	*minor = 0;
@@ -46,7 +46,7 @@ static OM_uint32 acquire(OM_uint32 *minor, gss_name_t name, OM_uint32 lifetime, 
 		e->value = p;
 		p += strlen(p) + 1;
 	}
-	return gss_acquire_cred_from(minor, name, lifetime, mechs, usage, &set, cred, NULL, NULL);
+	return gss_acquire_cred_from(minor, name, lifetime, mechs, usage, &set, cred, got, NULL);
 #endif
 }
 
@@ -62,6 +62,16 @@ static OM_uint32 set_neg_mechs(OM_uint32 *minor, gss_cred_id_t cred, const void 
 	oid_list l;
 	return gss_set_neg_mechs(minor, cred, unpack_oids(&l, neg, neg_len));
 #endif
+}
+
+/* Reports whether one of the mechanisms was got. SPNEGO is also there where a plug-in alone has a credential. */
+static int got_one(gss_OID_set wanted, gss_OID_set got)
+{
+	OM_uint32 ignored;
+	int there = 0;
+	for (size_t i = 0; !there && i < wanted->count; i++)
+		gss_test_oid_set_member(&ignored, &wanted->elements[i], got, &there);
+	return there;
 }
 
 static void finish(nego_result *r, OM_uint32 major, OM_uint32 minor, gss_cred_id_t cred)
@@ -83,12 +93,19 @@ nego_result nego_acquire(const void *text, size_t text_len, const void *type, si
 	nego_result r = { 0 };
 	gss_name_t name = GSS_C_NO_NAME;
 	gss_cred_id_t cred = GSS_C_NO_CREDENTIAL;
+	gss_OID_set got = GSS_C_NO_OID_SET;
 	OM_uint32 minor = 0, ignored, major = GSS_S_COMPLETE;
 	oid_list l;
-	if (text_len > 0)
+	if (text_len + type_len > 0)
 		major = nego_import(&minor, text, text_len, type, type_len, &name);
 	if (!GSS_ERROR(major))
-		major = acquire(&minor, name, lifetime, unpack_oids(&l, mechs, mechs_len), usage, store, store_len, &cred);
+		major = acquire(&minor, name, lifetime, unpack_oids(&l, mechs, mechs_len), usage, store, store_len, &cred, &got);
+	if (neg_len > 0 && !got_one(unpack_oids(&l, neg, neg_len), got)) {
+		/* Again, for the mechanism's own words. */
+		gss_release_cred(&ignored, &cred);
+		major = acquire(&minor, name, lifetime, &l.set, usage, store, store_len, &cred, NULL);
+	}
+	gss_release_oid_set(&ignored, &got);
 	if (!GSS_ERROR(major))
 		major = set_neg_mechs(&minor, cred, neg, neg_len);
 	finish(&r, major, minor, cred);

@@ -12,11 +12,31 @@
 extern krb5_error_code krb5_get_default_config_files(char ***files);
 extern void krb5_free_config_files(char **files);
 
+/* Why something could not be read, in flags. Unlike those of GSS-API, libkrb5's codes are fixed. */
+enum { REASON_OTHER, REASON_MISSING, REASON_PERMISSION };
+
+static uint32_t reason(krb5_error_code code)
+{
+	switch (code) {
+	case ENOENT:
+	case KRB5_FCC_NOFILE:
+	case KRB5_CC_NOTFOUND:
+	case KRB5_KT_NOTFOUND:
+		return REASON_MISSING;
+	case EACCES:
+	case EPERM:
+	case KRB5_FCC_PERM:
+		return REASON_PERMISSION;
+	}
+	return REASON_OTHER;
+}
+
 static void krb5_failed(nego_result *r, krb5_context k, krb5_error_code code)
 {
 	const char *text = krb5_get_error_message(k, code);
 	r->major = GSS_S_FAILURE;
 	r->minor = (uint32_t)code;
+	r->flags = reason(code);
 	nego_text(r, text, strlen(text));
 	krb5_free_error_message(k, text);
 }
@@ -43,7 +63,8 @@ static krb5_context new_context(nego_result *r)
 		}
 		krb5_free_config_files(files);
 	}
-	krb5_failed(r, NULL, code);
+	if (r->text == NULL)
+		krb5_failed(r, NULL, code);
 	return NULL;
 }
 

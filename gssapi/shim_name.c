@@ -41,16 +41,14 @@ nego_result nego_name_equal(const void *a, size_t a_len, const void *at, size_t 
 	return r;
 }
 
-/* Imports a name and makes it a name of one mechanism. */
-static OM_uint32 mech_name(OM_uint32 *minor, const void *text, size_t text_len, const void *type, size_t type_len, gss_OID mech, gss_name_t *out)
+/* Imports a name and makes it a name of one mechanism. Both are the caller's to release, once the status is read. */
+static OM_uint32 mech_name(OM_uint32 *minor, const void *text, size_t text_len, const void *type, size_t type_len, gss_OID mech,
+    gss_name_t *imported, gss_name_t *out)
 {
-	gss_name_t name = GSS_C_NO_NAME;
-	OM_uint32 ignored, major = nego_import(minor, text, text_len, type, type_len, &name);
+	OM_uint32 major = nego_import(minor, text, text_len, type, type_len, imported);
 	if (GSS_ERROR(major))
 		return major;
-	major = gss_canonicalize_name(minor, name, mech, out);
-	gss_release_name(&ignored, &name);
-	return major;
+	return gss_canonicalize_name(minor, *imported, mech, out);
 }
 
 nego_result nego_name_canonical(const void *text, size_t text_len, const void *type, size_t type_len, const void *mech, size_t mech_len)
@@ -58,11 +56,12 @@ nego_result nego_name_canonical(const void *text, size_t text_len, const void *t
 	nego_result r = { 0 };
 	nego_pack p = { 0 };
 	gss_OID_desc m = { (OM_uint32)mech_len, (void *)mech };
-	gss_name_t name = GSS_C_NO_NAME;
-	OM_uint32 minor, ignored, major = mech_name(&minor, text, text_len, type, type_len, &m, &name);
+	gss_name_t imported = GSS_C_NO_NAME, name = GSS_C_NO_NAME;
+	OM_uint32 minor, ignored, major = mech_name(&minor, text, text_len, type, type_len, &m, &imported, &name);
 	if (!GSS_ERROR(major))
 		major = nego_put_name(&minor, &p, name);
 	nego_status(&r, major, minor, &m);
+	gss_release_name(&ignored, &imported);
 	gss_release_name(&ignored, &name);
 	nego_out_pack(&r, &p);
 	return r;
@@ -72,12 +71,13 @@ nego_result nego_name_export(const void *text, size_t text_len, const void *type
 {
 	nego_result r = { 0 };
 	gss_OID_desc m = { (OM_uint32)mech_len, (void *)mech };
-	gss_name_t name = GSS_C_NO_NAME;
+	gss_name_t imported = GSS_C_NO_NAME, name = GSS_C_NO_NAME;
 	gss_buffer_desc b = GSS_C_EMPTY_BUFFER;
-	OM_uint32 minor, ignored, major = mech_name(&minor, text, text_len, type, type_len, &m, &name);
+	OM_uint32 minor, ignored, major = mech_name(&minor, text, text_len, type, type_len, &m, &imported, &name);
 	if (!GSS_ERROR(major))
 		major = gss_export_name(&minor, name, &b);
 	nego_status(&r, major, minor, &m);
+	gss_release_name(&ignored, &imported);
 	gss_release_name(&ignored, &name);
 	nego_out_gss(&r, &b);
 	return r;

@@ -7,17 +7,24 @@ import "context"
 // more keep their slot until they come back.
 type slots chan struct{}
 
-// Two bounds, so that initiators that wait for a silent KDC never keep an acceptor waiting.
+// Bounds of their own, so that initiators that wait for a silent KDC keep neither acceptors waiting nor those who
+// look into a ticket cache, and a silent KCM keeps only the latter.
 var (
 	network   = make(slots, 128)
 	acceptors = make(slots, 128)
+	caches    = make(slots, 128)
 )
+
+// unbegun is the error of a call that was never made.
+type unbegun struct{ error }
+
+func (u unbegun) Unwrap() error { return u.error }
 
 // run makes a call that may block. Where ctx can be cancelled it returns context.Cause at once when
 // that happens; the call goes on, alone, and what it gives at last goes to abandon (which may be nil).
 func (s slots) run(ctx context.Context, call func() result, abandon func(*result)) (result, error) {
 	if ctx.Err() != nil {
-		return result{}, context.Cause(ctx)
+		return result{}, unbegun{context.Cause(ctx)}
 	}
 	select {
 	case s <- struct{}{}:
@@ -25,7 +32,7 @@ func (s slots) run(ctx context.Context, call func() result, abandon func(*result
 		select {
 		case s <- struct{}{}:
 		case <-ctx.Done():
-			return result{}, context.Cause(ctx)
+			return result{}, unbegun{context.Cause(ctx)}
 		}
 	}
 	if ctx.Done() == nil {

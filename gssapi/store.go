@@ -37,10 +37,17 @@ func (s Store) parts() [][2]string {
 	return l
 }
 
+// maxKeysInStore is what the C side has room for.
+const maxKeysInStore = 32
+
 // pack writes the keys for the C side: each key and each value ends in a NUL.
 func (s Store) pack() ([]byte, error) {
 	var b []byte
-	for _, kv := range s.parts() {
+	parts := s.parts()
+	if len(parts) > maxKeysInStore {
+		return nil, fmt.Errorf("gssapi: the credential store has %d keys: %d are the most", len(parts), maxKeysInStore)
+	}
+	for _, kv := range parts {
 		if strings.ContainsRune(kv[0]+kv[1], 0) {
 			return nil, fmt.Errorf("gssapi: the value of %q in the credential store contains a NUL byte", kv[0])
 		}

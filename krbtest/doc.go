@@ -21,8 +21,21 @@
 // newer must be installed; if one is missing, the error names the package to
 // install. They are looked for in PATH and in the usual sbin directories.
 //
-// The package never changes the environment of the process. Give [Realm.Env]
-// to child processes; inside the process, name the cache and the keytab
-// explicitly, or set the variables in TestMain, before the Kerberos library is
-// used for the first time.
+// The package never changes the environment of the process, as the C library may
+// be reading it. Give [Realm.Env] to child processes. For tests that use Kerberos
+// in their own process, set the variables in TestMain, before anything else:
+//
+//	func TestMain(m *testing.M) {
+//		realm, err := krbtest.New(context.Background(), nil)
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		for _, kv := range realm.Env() {
+//			name, value, _ := strings.Cut(kv, "=")
+//			os.Setenv(name, value)
+//		}
+//		code := m.Run()
+//		realm.Close()
+//		os.Exit(code)
+//	}
 package krbtest

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"syscall"
 )
 
 // A reservation is a loopback port that is kept for one realm.
@@ -69,7 +68,7 @@ func reserveOnce() (_ *reservation, err error) {
 			p.guard = guard
 			break
 		}
-		if errors.Is(err, syscall.EADDRINUSE) {
+		if errors.Is(err, errInUse) {
 			return nil, err // another realm has this port
 		}
 		// Otherwise the machine does not have this address.

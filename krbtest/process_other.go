@@ -3,6 +3,7 @@
 package krbtest
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"syscall"
@@ -18,3 +19,5 @@ func newGroup() *syscall.SysProcAttr { return nil }
 
 // killGroup is never used here.
 func killGroup(int) {}
+
+var errInUse = errors.New("the address is in use")

@@ -14,3 +14,6 @@ func newGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true
 
 // killGroup kills all processes of a group. That the group is gone is no error.
 func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
+
+// errInUse says that an address is taken.
+var errInUse error = syscall.EADDRINUSE

@@ -155,6 +155,9 @@ func newRealm(ctx context.Context, o *Options, h hooks) (_ *Realm, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("krbtest: name a directory for the realm: %w", err)
 	}
+	if strings.Contains(dir, ":") {
+		return nil, fmt.Errorf("krbtest: name a directory for the realm: a colon in %s would end its name in lists of files; set TMPDIR to another", dir)
+	}
 	r := &Realm{
 		Name:       opts.Realm,
 		Dir:        dir,

@@ -1,8 +1,10 @@
 package negotiate
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -14,8 +16,8 @@ import (
 // others with status 401 and a challenge. The zero value is ready: it takes tokens for any HTTP service whose
 // key is in the default keytab.
 //
-// Clients may speak SPNEGO or plain Kerberos. Mechanisms that need more than one token from the client are
-// refused.
+// Clients may speak SPNEGO or plain Kerberos. Mechanisms that need more than one token from the client work over
+// HTTP/1.1 where the http.Server has [Authenticator.ConnContext], and are refused elsewhere.
 //
 // An Authenticator is safe for concurrent use. It must not be copied, nor its fields changed, after its first
 // use.
@@ -23,6 +25,18 @@ type Authenticator struct {
 	// Credential has the keys of the service; nil is gssapi.Service("HTTP", ""): any key of the service HTTP, on
 	// whatever host, in the default keytab. That is looked up when it is needed for the first time.
 	Credential *gssapi.Credential
+
+	// ChannelBinding checks that tokens were made for this TLS connection, by the certificate that it was shown: it needs
+	// ConnContext and TLSConfig. With BindIfTLS a client that binds its token must have bound it to this
+	// connection, and one that does not bind is let in. With BindRequired it is refused, and so is plain http. Whether a
+	// client has bound its token is known with MIT krb5 1.19 or newer; some clients bind nothing, such as curl on
+	// older systems.
+	ChannelBinding Binding
+
+	// ConnectionBound makes the user of a token the user of the connection, over HTTP/1.1: further requests on it need
+	// none. It needs ConnContext. It must never be set behind a proxy, which may send requests of several users on one
+	// connection.
+	ConnectionBound bool
 
 	// Optional lets requests through that make no attempt at Negotiate, without an [Identity]. A handler can ask for
 	// one itself, with status 401 and the header field WWW-Authenticate: Negotiate.
@@ -46,6 +60,9 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 		id, err := a.Authenticate(w, r)
 		switch {
 		case err == nil && id != nil:
+			if !a.bound(r) {
+				defer id.end()
+			}
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), identityKey{}, id)))
 		case err == nil:
 			next.ServeHTTP(w, r)
@@ -60,15 +77,24 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 // Authenticate authenticates one request, for those who write a handler of their own. It sets header fields of
 // the response and writes neither status nor body. With an error the response is to be of status 401.
 // With Optional, identity and error are both nil for a request that makes no attempt.
+//
+// A delegated credential is the caller's to take, and to close.
 func (a *Authenticator) Authenticate(w http.ResponseWriter, r *http.Request) (*Identity, error) {
 	token, err := requestToken(r.Header)
-	if err == ErrNoToken && a.Optional {
-		return nil, nil
+	if err == ErrNoToken {
+		if id := a.boundUser(r); id != nil {
+			w.Header().Set("Persistent-Auth", "true")
+			a.Trace.accept(r, id, 0)
+			return id, nil
+		}
+		if a.Optional {
+			return nil, nil
+		}
 	}
 	var id *Identity
 	var out []byte
 	if err == nil {
-		id, out, err = a.accept(r.Context(), token)
+		id, out, err = a.accept(r, token)
 	}
 	// Added to what is there: a server may offer other schemes beside, and the token goes with the
 	// response whatever becomes of it.
@@ -82,31 +108,90 @@ func (a *Authenticator) Authenticate(w http.ResponseWriter, r *http.Request) (*I
 		a.Trace.deny(r, len(out), err)
 		return nil, &Error{Op: admitClient, URL: display(r.URL), Status: http.StatusUnauthorized, Err: err}
 	}
+	if a.bound(r) {
+		w.Header().Set("Persistent-Auth", "true")
+	}
 	a.Trace.accept(r, id, len(out))
 	return id, nil
 }
 
-// accept returns who made a token, and the token for the response, which may be there with an error too.
-func (a *Authenticator) accept(ctx context.Context, token []byte) (*Identity, []byte, error) {
-	cred, err := a.credential(ctx)
-	if err != nil {
-		return nil, nil, err
+// bound reports whether the user of a request is the connection's.
+func (a *Authenticator) bound(r *http.Request) bool {
+	return a.ConnectionBound && r.ProtoMajor == 1 && a.conn(r.Context()) != nil
+}
+
+func (a *Authenticator) boundUser(r *http.Request) *Identity {
+	if !a.bound(r) {
+		return nil
 	}
-	sc := gssapi.NewAcceptor(&gssapi.Options{Credential: cred})
-	defer sc.Close()
+	return a.conn(r.Context()).user()
+}
+
+// accept returns who made a token, and the token for the response, which may be there with an error too.
+func (a *Authenticator) accept(r *http.Request, token []byte) (*Identity, []byte, error) {
+	ctx, c := r.Context(), a.conn(r.Context())
+	var sc *gssapi.SecContext
+	if c != nil {
+		sc = c.begin()
+	}
+	if sc == nil {
+		o := &gssapi.Options{}
+		var err error
+		if o.ChannelBinding, err = a.binding(r); err != nil {
+			return nil, nil, err
+		}
+		if o.Credential, err = a.credential(ctx); err != nil {
+			return nil, nil, err
+		}
+		sc = gssapi.NewAcceptor(o)
+	}
 	out, err := step(ctx, a.Trace, sc, "accept", token)
+	switch {
+	case err != nil && bytes.HasPrefix(token, []byte("NTLMSSP\x00")):
+		err = fmt.Errorf("the client sent NTLM, which it does where it has no ticket for the name of this host: %w", err)
+	case err == nil && !sc.Established():
+		if c != nil && r.ProtoMajor == 1 && len(out) > 0 {
+			c.keep(sc)
+			return nil, out, ErrContinue
+		}
+		out, err = nil, ErrLegs // its token would invite the client to go on with a context that is gone
+	}
+	defer sc.Close()
 	if err != nil {
 		return nil, out, err
 	}
-	if !sc.Established() {
-		// Its token would invite the client to go on with a context that is gone.
-		return nil, nil, ErrLegs
-	}
-	info := sc.Info()
-	if info.Initiator.String() == "" {
+	id := &Identity{Info: sc.Info()}
+	switch {
+	case id.Initiator.String() == "":
 		return nil, nil, errors.New("the mechanism does not say who the client is")
+	case a.ChannelBinding == BindRequired && id.Flags&gssapi.FlagChannelBound == 0:
+		return nil, nil, fmt.Errorf("%w: the client has not bound its token", ErrBinding)
 	}
-	return &Identity{Info: info}, out, nil
+	if local, err := id.Initiator.Local(ctx, id.Mech); err == nil {
+		id.LocalName = local
+	} else if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	id.delegated.Store(sc.Delegated())
+	if a.bound(r) {
+		c.belong(id)
+	}
+	return id, out, nil
+}
+
+// binding is what a token on the request's connection has to be bound to.
+func (a *Authenticator) binding(r *http.Request) (*gssapi.ChannelBinding, error) {
+	if a.ChannelBinding == BindNever || r.TLS == nil && a.ChannelBinding == BindIfTLS {
+		return nil, nil
+	}
+	if r.TLS != nil {
+		if c := a.conn(r.Context()); c != nil {
+			if leaf := c.certificate(); leaf != nil {
+				return endPoint(leaf), nil
+			}
+		}
+	}
+	return nil, ErrBinding // also where tokens need not be bound: nobody would know what was not checked
 }
 
 // credential returns the one to accept with. Several requests may look it up at once, and none waits for another.

@@ -12,6 +12,10 @@ const (
 	// ErrMutual says that the server has not proved who it is, where Transport.Mutual wants that.
 	ErrMutual reason = "the server did not prove who it is"
 
+	// ErrRefused says that the server did not accept the token that it had asked for. The server's log says why:
+	// often its keytab lacks the service's key, or has an old one.
+	ErrRefused reason = "the server refused the token; its log says why, often its keytab lacks the service's key or has an old one"
+
 	// ErrLegs says that the peer wants to exchange more tokens than can be: a client's Base is no
 	// *http.Transport, the peer is a proxy, or there is no end to it.
 	ErrLegs reason = "the mechanism needs more tokens than can be exchanged here"
@@ -23,11 +27,17 @@ const (
 	// ErrChallenge says that the peer's Negotiate header field does not hold a token in base64.
 	ErrChallenge reason = "the token in the Negotiate header field is malformed"
 
-	// ErrBinding says that Transport.ChannelBinding is BindRequired, and there is no certificate to bind to.
-	ErrBinding reason = "tokens are bound to TLS connections, and this is none whose certificate is known"
+	// ErrBinding says that ChannelBinding asks for a certificate to bind tokens to, and there is none: on plain http with
+	// BindRequired, and on a server without [Authenticator.ConnContext] and [Authenticator.TLSConfig]. With BindRequired
+	// it is also a server's answer to a token that is not bound.
+	ErrBinding reason = "tokens have to be bound to a TLS connection whose certificate is known"
 
 	// ErrNotAllowed says that the server asked for a token and may not have one.
 	ErrNotAllowed reason = "this server may not have a token"
+
+	// ErrContinue says that a client of an Authenticator is in the middle of a handshake of several tokens: its next
+	// request on this connection goes on with it.
+	ErrContinue reason = "the handshake goes on with the client's next request"
 
 	// ErrNoToken says that a request to an Authenticator makes no attempt at Negotiate authentication. Each
 	// client's first request is of that kind.
@@ -56,7 +66,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := "negotiate: " + e.Op + " " + e.URL
+	s := "negotiate: cannot " + e.Op + " " + e.URL
 	if e.Status != 0 {
 		s += " (status " + strconv.Itoa(e.Status) + ")"
 	}

@@ -246,8 +246,7 @@ func (x *exchange) answerOrigin(resp *http.Response) (again bool, err error) {
 }
 
 // reply makes the answer to a challenge, and reports whether there is one. The challenge may be the first one, a
-// request for another leg, a token that says what was wrong, or a plain refusal: the library knows. A refusal is the
-// server's right and no error.
+// request for another leg, a token that says what was wrong, or a plain refusal: the library knows.
 func (x *exchange) reply(resp *http.Response, token []byte) (again bool, err error) {
 	h := &x.origin
 	if x.admission.err != nil {
@@ -259,12 +258,16 @@ func (x *exchange) reply(resp *http.Response, token []byte) (again bool, err err
 		return x.start(resp)
 	}
 	if len(token) > 0 && !h.sc.Established() {
-		if err = x.proceed(token); err == nil && h.token != nil {
+		switch err = x.proceed(token); {
+		case err != nil:
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
+		case h.token != nil:
 			return x.pin(resp)
+		case h.sc.Established():
+			return false, nil // accepted, and then turned away by what is behind
 		}
-		if err != nil {
-			err = fmt.Errorf("the server did not accept the token: %w", err)
-		}
+	} else {
+		err = ErrRefused // plainly, or with a token for a context that waits for none
 	}
 	if h.early && h.sent == 1 && !x.refreshed && x.req.Context().Err() == nil {
 		// It may have been too old, or have been sent twice because a connection was dead. Neither is so where more

@@ -103,6 +103,9 @@ func TestInteropNTLMUpload(t *testing.T) {
 	for version, v := range versions(c, s.URL, s.TLSURL) {
 		for _, preempt := range []Preemption{PreemptNever, PreemptAlways} {
 			for what := range all {
+				if strings.HasPrefix(what, "16 MiB") && (v.base != c.Transport || preempt != PreemptNever) {
+					continue // once over http and once over https will do
+				}
 				t.Run(fmt.Sprintf("%s %s %s", version, preempt, what), func(t *testing.T) {
 					tr := &Transport{Base: v.base, Preemptive: preempt}
 					client := newClient(t, tr)
@@ -292,8 +295,8 @@ func TestInteropNTLMWrongPassword(t *testing.T) {
 						o := OutcomeOf(resp)
 						// Each attempt counts at the server, so there is one; where nothing was known of it, the first token
 						// went out on another connection.
-						if resp.StatusCode != 401 || !strings.Contains(body, "</html>") || o.Err == nil ||
-							!strings.Contains(o.Err.Error(), "did not accept") || o.Legs < 2 || o.Legs > 3 {
+						if resp.StatusCode != 401 || !strings.Contains(body, "</html>") ||
+							!errors.Is(o.Err, ErrRefused) || o.Legs < 2 || o.Legs > 3 {
 							t.Errorf("%s %s %s, %d: %s, %q, %+v", version, preempt, order, i, resp.Status, body, o)
 						}
 					}

@@ -56,6 +56,7 @@ func (x *exchange) send() (*http.Response, error) {
 		err = errors.New("negotiate: Transport.Base returned no response and no error")
 	}
 	l.judge(resp)
+	x.t.Trace.response(x, resp)
 	return resp, err
 }
 

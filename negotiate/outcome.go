@@ -14,8 +14,8 @@ type Outcome struct {
 	Mutual       bool        // the server has proved who it is
 	Delegated    bool        // the token carried the user's own ticket
 	ChannelBound bool        // the token was bound to the TLS connection
-	Legs         int         // tokens sent; zero: the request was not authenticated
-	Err          error       // why it failed; nil also where no server asked
+	Legs         int         // tokens sent; zero: the request went without
+	Err          error       // why authentication failed; nil where it did not, and where no server asked
 }
 
 // OutcomeOf returns how the authentication went that led to resp. It is zero for a response that did not come
@@ -30,7 +30,7 @@ func OutcomeOf(resp *http.Response) Outcome {
 	return Outcome{}
 }
 
-// WithOutcome returns a context for one request, whose outcome is in o when RoundTrip has returned, also
+// WithOutcome returns a context for one request, whose outcome is in o when RoundTrip has returned, even
 // where it returned an error. Where redirects are followed, it is that of the last hop.
 func WithOutcome(ctx context.Context, o *Outcome) context.Context {
 	return context.WithValue(ctx, holderKey{}, o)

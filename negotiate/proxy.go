@@ -129,12 +129,13 @@ func (x *exchange) setProxyToken(h http.Header) error {
 	if x.proxyURL == nil || x.pools.origins.get(x.proxyKey()).asked.IsZero() {
 		return nil
 	}
-	ctx := x.req.Context()
-	if err := x.proxy.begin(ctx, nil); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	if ctx := x.req.Context(); x.proxy.token == nil {
+		if err := x.proxy.begin(ctx, nil); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return nil // it will ask
 		}
-		return nil // it will ask
 	}
 	h[proxyReplyHeader] = []string{x.proxy.take()}
 	return nil
@@ -163,7 +164,6 @@ func (x *exchange) answerProxy(resp *http.Response) (again bool, err error) {
 	default:
 		x.proxyTries++
 		x.pools.origins.learn(x.proxyKey(), func(o *origin) { o.asked = time.Now() })
-		// The token is made when the leg is sent; whether that is possible shows here.
 		if err = h.begin(ctx, nil); err == nil {
 			err = x.renew()
 		}

@@ -2,8 +2,13 @@ package negotiate
 
 import (
 	"context"
+	"encoding/base64"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nego-sso/nego/gssapi"
@@ -17,6 +22,10 @@ type Trace struct {
 	// decided whether that is answered. It is not called for requests that the caller authenticates.
 	Challenge func(context.Context, ChallengeInfo)
 
+	// Response is called by a Transport with each response that it gets, of which the caller may see only the last
+	// one, and that not as it came.
+	Response func(context.Context, ResponseInfo)
+
 	// GSS is called by both after each call of the GSSAPI library.
 	GSS func(context.Context, GSSInfo)
 
@@ -26,7 +35,7 @@ type Trace struct {
 	// Accept is called by an Authenticator when it knows who has sent a request.
 	Accept func(context.Context, AcceptInfo)
 
-	// Deny is called by an Authenticator when it refuses a request, also the first one of each client, which
+	// Deny is called by an Authenticator when it refuses a request, including the first one of each client, which
 	// has no token: that is ErrNoToken. It is not called for what Optional lets through.
 	Deny func(context.Context, DenyInfo)
 }
@@ -36,6 +45,14 @@ type ChallengeInfo struct {
 	URL   string // without userinfo, query and fragment
 	Token int    // length of the challenge's token
 	Legs  int    // tokens sent before
+}
+
+// ResponseInfo is about a response that a server has sent, or a proxy.
+type ResponseInfo struct {
+	URL    string      // without userinfo, query and fragment
+	Proto  string      // "HTTP/1.1"
+	Status string      // "401 Unauthorized"
+	Header http.Header // a copy, with lengths in the place of tokens
 }
 
 // GSSInfo is about a call of the GSSAPI library.
@@ -92,11 +109,21 @@ func LogTrace(l *slog.Logger) *Trace {
 			if !gss.Enabled(ctx, level) {
 				return
 			}
-			gss.LogAttrs(ctx, level, i.Op, append([]slog.Attr{
-				slog.String("initiator", i.Info.Initiator.String()), slog.String("acceptor", i.Info.Acceptor.String()),
-				slog.String("mech", i.Info.Mech.String()), slog.String("flags", i.Info.Flags.String()),
-				slog.Bool("established", i.Established), slog.Int("in_bytes", i.In), slog.Int("out_bytes", i.Out),
-				slog.Duration("duration", i.Duration)}, errAttr(i.Err)...)...)
+			message := i.Op
+			if i.Err != nil {
+				message += " failed"
+			}
+			var attrs []slog.Attr
+			for name, value := range map[string]string{"initiator": i.Info.Initiator.String(), "acceptor": i.Info.Acceptor.String(),
+				"mech": i.Info.Mech.String(), "flags": i.Info.Flags.String()} {
+				if value != "" {
+					attrs = append(attrs, slog.String(name, value))
+				}
+			}
+			slices.SortFunc(attrs, func(a, b slog.Attr) int { return strings.Compare(a.Key, b.Key) })
+			attrs = append(attrs, slog.Bool("established", i.Established), slog.Int("in_bytes", i.In), slog.Int("out_bytes", i.Out),
+				slog.Duration("duration", i.Duration))
+			gss.LogAttrs(ctx, level, message, append(attrs, errAttr(i.Err)...)...)
 		},
 		Done: func(ctx context.Context, i DoneInfo) {
 			if !negotiate.Enabled(ctx, slog.LevelDebug) {
@@ -132,6 +159,42 @@ func (t *Trace) challenge(x *exchange, token int) {
 	if t != nil && t.Challenge != nil {
 		t.Challenge(x.req.Context(), ChallengeInfo{URL: display(x.req.URL), Token: token, Legs: x.out.Legs})
 	}
+}
+
+func (t *Trace) response(x *exchange, resp *http.Response) {
+	if t == nil || t.Response == nil || resp == nil {
+		return
+	}
+	h := resp.Header.Clone()
+	for _, values := range h {
+		for i, v := range values {
+			values[i] = x.leg.maskTokens(v)
+		}
+	}
+	t.Response(x.req.Context(), ResponseInfo{URL: display(x.req.URL), Proto: resp.Proto, Status: resp.Status, Header: h})
+}
+
+// schemeToken is a scheme of ours and a token, wherever it stands.
+var schemeToken = regexp.MustCompile(`(?i)\b(negotiate|kerberos|ntlm)([ \t]+)([A-Za-z0-9+/._~-]{8,}=*)`)
+
+// maskTokens puts lengths in the place of tokens: of the server's in any field, and of those that the leg carried,
+// which a server may send back.
+func (l *leg) maskTokens(value string) string {
+	for _, name := range []string{replyHeader, proxyReplyHeader} {
+		for _, sent := range l.header[name] {
+			if _, token, ok := strings.Cut(sent, " "); ok && len(token) >= 8 {
+				value = strings.ReplaceAll(value, token, tokenLength(token))
+			}
+		}
+	}
+	return schemeToken.ReplaceAllStringFunc(value, func(s string) string {
+		m := schemeToken.FindStringSubmatch(s)
+		return m[1] + m[2] + tokenLength(m[3])
+	})
+}
+
+func tokenLength(token string) string {
+	return fmt.Sprintf("[%d bytes]", base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(token, "="))))
 }
 
 func (t *Trace) gss(ctx context.Context, i GSSInfo) {

@@ -199,3 +199,40 @@ func TestNoTokenAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// No field of a response that is traced has a token, also where the server sends back what it got.
+func TestTraceResponse(t *testing.T) {
+	var a Authenticator
+	var sent []string
+	s := newSite(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+		w.Header().Set("X-Public", "negotiate this")
+		if v := r.Header.Get("Authorization"); v != "" {
+			_, token, _ := strings.Cut(v, " ")
+			sent = append(sent, token)
+			w.Header().Set("X-Echo", "you sent "+v)
+			w.Header().Set("X-Bare", token)
+			w.Header().Set("Authentication-Info", "nEGOTIATE\t"+token)
+		}
+		if _, err := a.Authenticate(w, r); err != nil {
+			w.WriteHeader(401)
+			return
+		}
+		_, token, _ := strings.Cut(w.Header().Get("WWW-Authenticate"), " ")
+		sent = append(sent, token)
+	})
+	var got []ResponseInfo
+	tr := &Transport{Mutual: MutualRequired, Trace: &Trace{Response: func(_ context.Context, i ResponseInfo) { got = append(got, i) }}}
+	resp, _ := get(t, &http.Client{Transport: tr}, s.URL)
+	if len(got) != 2 || got[0].Status != "401 Unauthorized" || got[1].Status != "200 OK" || got[0].Proto != "HTTP/1.1" || len(sent) != 2 {
+		t.Fatalf("%+v, %d tokens", got, len(sent))
+	}
+	text := fmt.Sprint(got)
+	for _, token := range sent {
+		if len(token) < 100 || strings.Contains(text, token[:40]) {
+			t.Errorf("a token of %d is in %s", len(token), text)
+		}
+	}
+	if got[1].Header.Get("X-Public") != "negotiate this" || !strings.Contains(got[1].Header.Get("X-Bare"), " bytes]") || resp.Header.Get("X-Bare") != sent[0] {
+		t.Errorf("%v", got[1].Header)
+	}
+}

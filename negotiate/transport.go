@@ -14,9 +14,11 @@ import (
 // answers a response of status 401 with a token and returns the response to that. The zero value is ready:
 // it uses the default ticket cache, as kinit fills it, and asks for the service HTTP at the host of the URL.
 //
-// Where authentication is not possible, because there is no ticket, say, the server's 401 is returned with
-// its body, and [OutcomeOf] tells why. Every other answer to a token is an ordinary response, also a
-// further 401.
+// Where authentication is not possible, because there is no ticket, say, or the server refuses the token, its 401
+// is returned with its body, and [OutcomeOf] tells why. Every other answer to a token is an ordinary response.
+//
+// The library cannot be interrupted, and without a KDC it may try for half a minute: a request waits for it as
+// long as its context lives.
 //
 // A request that has an Authorization header field or userinfo in its URL is sent as it is.
 //
@@ -80,8 +82,7 @@ type Transport struct {
 	// Allow decides whether the server at a URL may have a token; nil allows every one that asks.
 	Allow func(*url.URL) bool
 
-	// Strict returns an error where otherwise the server's 401 is returned because authentication failed on
-	// this side.
+	// Strict returns an error where otherwise the server's 401 is returned because authentication failed.
 	Strict bool
 
 	// Trace is told what happens; nil tells nobody.

@@ -182,9 +182,6 @@ func TestFinalStatus(t *testing.T) {
 					w.WriteHeader(401)
 					return
 				}
-				if status == 401 {
-					w.Header().Set("WWW-Authenticate", "Negotiate")
-				}
 				w.WriteHeader(status)
 				if status >= 400 {
 					io.WriteString(w, "because")
@@ -197,6 +194,28 @@ func TestFinalStatus(t *testing.T) {
 			if n := len(s.seen()); n != 2 {
 				t.Errorf("%d: %d requests", status, n)
 			}
+		}
+	}
+}
+
+// A server that does not take the token is told from one that turns the user away.
+func TestRefused(t *testing.T) {
+	for _, answer := range []string{"Negotiate", "Negotiate oQcwBaADCgEC"} {
+		s := newSite(t, func(w http.ResponseWriter, r *http.Request, n int) {
+			w.Header().Set("WWW-Authenticate", "Negotiate")
+			if n > 0 {
+				w.Header().Set("WWW-Authenticate", answer)
+			}
+			w.WriteHeader(401)
+			io.WriteString(w, "no")
+		})
+		resp, body := get(t, &http.Client{Transport: &Transport{}}, s.URL)
+		o := OutcomeOf(resp)
+		if resp.StatusCode != 401 || body != "no" || !errors.Is(o.Err, ErrRefused) || o.Legs != 1 || !strings.Contains(o.Err.Error(), "keytab") {
+			t.Errorf("%s: %s, %q, %+v", answer, resp.Status, body, o)
+		}
+		if _, err := (&Transport{Strict: true}).RoundTrip(newRequest(t, "GET", s.URL, nil)); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: strict: %v", answer, err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"os"
 	"strings"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newCreds() *cobra.Command {
+func newCreds(stdout *output) *cobra.Command {
 	var ccache string
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -19,7 +18,7 @@ func newCreds() *cobra.Command {
 		Short: "Show what is in the ticket cache",
 		Long: `Show what is in the ticket cache: whose it is, and for each ticket how long it is good and for what.
 
-It asks no KDC. The exit status is 1 where there is no cache.`,
+It asks no KDC. The exit status is 1 where there is no cache, and 23 where standard output cannot be written.`,
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,11 +28,14 @@ It asks no KDC. The exit status is 1 where there is no cache.`,
 			}
 			now := time.Now()
 			if asJSON {
-				enc := json.NewEncoder(os.Stdout)
-				enc.SetIndent("", "  ")
-				return enc.Encode(newCacheJSON(cache, now))
+				text, err := json.MarshalIndent(newCacheJSON(cache, now), "", "  ")
+				if err != nil {
+					return err
+				}
+				stdout.printf("%s\n", text)
+				return nil
 			}
-			showCache(newOutput(os.Stdout), cache, now)
+			showCache(stdout, cache, now)
 			return nil
 		},
 	}

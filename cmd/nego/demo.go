@@ -19,13 +19,13 @@ import (
 // reads its environment, here that of the new realm, when it is used for the first time.
 const stepsCommand = "demo-steps"
 
-func newDemo() *cobra.Command {
+func newDemo(stdout *output) *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
 		Short: "Show single sign-on at work: realm, ticket, protected server, GET",
 		Long: `Show single sign-on at work: a realm, a ticket, a protected server and an authenticated GET, explained
 as it happens. It needs no root and nothing but MIT Kerberos' programs, uses loopback only, and leaves
-nothing behind.`,
+nothing behind. The exit status is 23 where standard output cannot be written.`,
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
@@ -34,8 +34,11 @@ nothing behind.`,
 				return err
 			}
 			return inRealm(nil, func(r *krbtest.Realm) (*exec.Cmd, func() error, error) {
-				d := demo{newOutput(os.Stdout)}
+				d := demo{stdout}
 				d.say("realm", d.bold(r.Name), "a KDC of its own, on "+r.Addr)
+				if d.err != nil {
+					return nil, nil, &failure{status: statusWrite} // run says what is wrong
+				}
 				child := exec.Command(self, stepsCommand)
 				child.Stdout, child.Stderr = os.Stdout, os.Stderr
 				return child, nil, nil
@@ -44,13 +47,13 @@ nothing behind.`,
 	}
 }
 
-func newDemoSteps() *cobra.Command {
+func newDemoSteps(stdout *output) *cobra.Command {
 	return &cobra.Command{
 		Use:    stepsCommand,
 		Hidden: true,
 		Args:   noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return demo{newOutput(os.Stdout)}.steps(cmd.Context())
+			return demo{stdout}.steps(cmd.Context())
 		},
 	}
 }

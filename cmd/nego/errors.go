@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,11 +28,13 @@ const (
 	statusError    = 1 // where curl means a scheme it does not know, the only one of its own
 	statusUsage    = 2
 	statusURL      = 3
+	statusProxyDNS = 5
 	statusDNS      = 6
 	statusConnect  = 7
 	statusPartial  = 18
 	statusHTTP     = 22
 	statusWrite    = 23
+	statusRead     = 26
 	statusTimeout  = 28
 	statusTLS      = 35
 	statusRedirect = 47
@@ -39,6 +42,7 @@ const (
 	statusSend     = 55
 	statusReceive  = 56
 	statusCert     = 60
+	statusRewind   = 65
 	statusCACert   = 77
 	statusAuth     = 94
 )
@@ -76,18 +80,24 @@ func report(o *output, err error) int {
 
 // explain writes the line of an error and its hints.
 func explain(o *output, err error) {
-	text, hint := describe(err)
+	text, _ := describe(err)
 	o.printf("%s %s\n", o.red("nego:"), text)
-	var hints []string
-	for f, ok := errors.AsType[*failure](err); ok; f, ok = errors.AsType[*failure](f.err) {
-		hints = append(hints, f.hints...)
-	}
-	if hint != "" {
-		hints = append(hints, hint)
-	}
-	for _, h := range hints {
+	for _, h := range hints(err) {
 		o.printf("%s %s\n", o.yellow("hint:"), h)
 	}
+}
+
+// hints says what to do about an error.
+func hints(err error) (all []string) {
+	for f, ok := errors.AsType[*failure](err); ok; f, ok = errors.AsType[*failure](f.err) {
+		all = append(all, f.hints...)
+	}
+	if err != nil {
+		if _, hint := describe(err); hint != "" {
+			all = append(all, hint)
+		}
+	}
+	return all
 }
 
 // also adds the error of cleaning up to the one before it, whose exit status stays.
@@ -158,6 +168,25 @@ func cannotRun(name string, err error) error {
 	return &failure{err: fmt.Errorf("cannot run %s: %w", name, err), status: status}
 }
 
+// cannotWrite is about what a command has to say. The status is the one that curl has for a body.
+func cannotWrite(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return &failure{err: fmt.Errorf("cannot write to standard output: %w", err), status: statusWrite}
+}
+
+func keytabFailed(file string, err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return &failure{err: fmt.Errorf("the keytab %s exists already", file), status: statusError,
+			hints: []string{"name a new file, which is removed with the realm"}}
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err
+	}
+	return fmt.Errorf("cannot write the keytab %s: %w", file, err)
+}
+
 // childStatus ends this program as its child has ended, which has said why itself.
 func childStatus(err error) error {
 	exit, ok := errors.AsType[*exec.ExitError](err)
@@ -183,13 +212,17 @@ type writeError struct{ error }
 func (e writeError) Unwrap() error { return e.error }
 
 func badURL(s string, err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
+	e, isParse := errors.AsType[*url.Error](err)
+	if isParse {
 		err = e.Err // the URL may have a password
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		err = errors.New("it names no host")
+	case isParse && strings.Contains(s, "@"):
+		err = errors.New("the user or the password in it is malformed") // and that may be quoted in err
 	}
-	return &failure{err: fmt.Errorf("bad URL: %w", err), status: statusURL}
+	return &failure{err: fmt.Errorf("bad URL %q: %w", shownURL(s), err), status: statusURL}
 }
 
 func unsupportedScheme(scheme string) error {
@@ -199,87 +232,142 @@ func unsupportedScheme(scheme string) error {
 // refused says why a response is not what was asked for.
 func refused(resp *http.Response, o negotiate.Outcome) error {
 	err := fmt.Errorf("%s answered %s", resp.Request.URL.Host, resp.Status)
-	var schemes []string
-	for _, v := range resp.Header.Values("WWW-Authenticate") {
-		scheme, _, _ := strings.Cut(v, " ")
-		schemes = append(schemes, scheme)
-	}
 	switch {
+	case errors.Is(o.Err, negotiate.ErrRefused):
+		return &failure{err: fmt.Errorf("%w: it does not accept the token for %s", err, o.Target), hints: []string{
+			"the server's log says why; often its keytab lacks the key of that name or has an old one, or its clock is wrong"}}
 	case o.Err != nil:
 		reason := o.Err
 		if e, ok := errors.AsType[*negotiate.Error](reason); ok {
 			reason = e.Err // which URL and status it was about has just been said
 		}
-		return fmt.Errorf("%w: %w", err, reason)
+		if errors.Is(reason, negotiate.ErrBody) {
+			return &failure{err: fmt.Errorf("%w: it asked for a token when the body had been sent", err), hints: []string{
+				"what is read from a pipe cannot be sent a second time: upload a file, or send the token first with --preemptive always"}}
+		}
+		return &failure{err: fmt.Errorf("%w: %w", err, reason), hints: proofHints(reason, o)}
 	case resp.StatusCode != http.StatusUnauthorized:
 		return err
-	case o.Legs > 0:
-		return &failure{err: fmt.Errorf("%w: it does not accept the token for %s", err, o.Target), hints: []string{
-			"the server's log says why; often its keytab lacks the key of that name or has an old one, or its clock is wrong"}}
-	case len(schemes) == 0:
+	}
+	schemes := offered(resp.Header.Values("WWW-Authenticate"))
+	foreign := ""
+	switch {
+	case resp.Request.URL.User != nil:
+		foreign = "the user and password of the URL were sent as Basic"
+	case resp.Request.Header.Get("Authorization") != "":
+		foreign = "the Authorization of -H was sent"
+	}
+	switch {
+	case foreign != "" && offersNegotiate(schemes):
+		return &failure{err: fmt.Errorf("%w: %s, so Negotiate was not tried", err, foreign), hints: []string{"leave that out to sign on with a ticket"}}
+	case foreign != "":
+		return fmt.Errorf("%w: %s, so Negotiate was not tried", err, foreign)
+	case offersNegotiate(schemes):
+		return fmt.Errorf("%w: it took the token, and does not let its user in", err)
+	}
+	return notOffered(err, schemes)
+}
+
+// offered are the schemes of challenges, as far as they stand at the beginning of a field.
+func offered(fields []string) (schemes []string) {
+	for _, v := range fields {
+		scheme, _, _ := strings.Cut(v, " ")
+		schemes = append(schemes, scheme)
+	}
+	return schemes
+}
+
+func offersNegotiate(schemes []string) bool {
+	return slices.ContainsFunc(schemes, func(s string) bool { return strings.EqualFold(s, "Negotiate") })
+}
+
+func notOffered(err error, schemes []string) error {
+	if len(schemes) == 0 {
 		return fmt.Errorf("%w, and offers no way to sign on", err)
 	}
 	return fmt.Errorf("%w: it does not offer Negotiate but %s", err, strings.Join(schemes, ", "))
 }
 
-// requestFailed finds the exit status for what kept a response from coming.
-func requestFailed(err error, t *transfer) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // names the method and the URL: the user has just typed it
+// proofHints is for a server that had no occasion to prove who it is.
+func proofHints(err error, o negotiate.Outcome) []string {
+	if !errors.Is(err, negotiate.ErrMutual) || o.Legs > 0 {
+		return nil
 	}
-	f := &failure{err: err, status: statusReceive}
+	return []string{"it did not ask for Negotiate, and without a token it cannot prove anything; --preemptive always sends one"}
+}
+
+// failed says which URL an error is about.
+func (t *transfer) failed(err error, status int, hints ...string) error {
+	url := t.url
+	if t.hopURL != nil && t.hopURL != t.first {
+		if hop := displayURL(t.hopURL); hop != url {
+			url += ", redirected to " + hop
+		}
+	}
+	return &failure{err: fmt.Errorf("cannot fetch %s: %w", url, err), status: status, hints: hints}
+}
+
+// requestFailed finds the exit status for what kept a response from coming.
+func (t *transfer) requestFailed(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // names the method and the URL, with its query
+	}
+	f, isFailure := errors.AsType[*failure](err)
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
+	proxy := t.viaProxy()
 	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
+	case isFailure: // it has its reasons from the flags, and knows no URL
+		return t.failed(f.err, f.status, f.hints...)
 	case errors.Is(err, context.DeadlineExceeded):
-		f.status = statusTimeout
 		if t.maxTime > 0 {
-			f.err = fmt.Errorf("timed out after %v", time.Duration(t.maxTime))
+			err = fmt.Errorf("timed out after %v", time.Duration(t.maxTime))
 		}
+		return t.failed(err, statusTimeout)
 	case errors.Is(err, errTooManyRedirects):
-		f.status = statusRedirect
+		return t.failed(err, statusRedirect)
 	case isWriteError(err):
-		return bodyFailed(err, t)
+		return writeFailed(err)
 	case isAuth(err):
-		f.status = statusAuth
+		return &failure{err: err, status: statusAuth, hints: proofHints(err, t.outcome)}
+	case isDNS && proxy != nil && dns.Name == proxy.Hostname():
+		return &failure{err: fmt.Errorf("cannot find the proxy %s: %s", dns.Name, dns.Err), status: statusProxyDNS}
 	case isDNS:
-		f.status = statusDNS
-		f.err = fmt.Errorf("cannot find the host %s: %s", dns.Name, dns.Err)
+		return &failure{err: fmt.Errorf("cannot find the host %s: %s", dns.Name, dns.Err), status: statusDNS}
 	case isCert:
-		f.status = statusCert
-		f.hints = []string{"--cacert names the certificates to trust; -k trusts any, and anybody"}
+		return t.failed(err, statusCert, "--cacert names the certificates to trust; -k trusts any, and anybody")
 	case t.tlsFailed.Load() || errors.Is(err, http.ErrSchemeMismatch):
-		f.status = statusTLS
+		return t.failed(err, statusTLS)
 	case isTimeout(err):
-		f.status = statusTimeout
+		return t.failed(err, statusTimeout)
 	case isOp && (op.Op == "dial" || op.Op == "proxyconnect"):
-		f.status = statusConnect
-		f.err = fmt.Errorf("cannot connect: %w", err)
+		if proxy != nil {
+			err = fmt.Errorf("the proxy %s: %w", proxy.Host, op.Err)
+		}
+		return t.failed(err, statusConnect)
 	case isOp && op.Op == "write":
-		f.status = statusSend
+		return t.failed(err, statusSend)
 	case errors.Is(err, io.EOF):
-		f.status = statusEmpty
-		f.err = errors.New("the server closed the connection without an answer")
+		return t.failed(errors.New("the server closed the connection without an answer"), statusEmpty)
 	}
-	return f
+	return t.failed(err, statusReceive)
 }
 
 // bodyFailed finds the exit status for what ended a body too early.
-func bodyFailed(err error, t *transfer) error {
-	f := &failure{err: err, status: statusReceive}
+func (t *transfer) bodyFailed(err error) error {
 	switch {
 	case isWriteError(err):
-		f.status = statusWrite
+		return writeFailed(err)
 	case errors.Is(err, context.DeadlineExceeded):
-		f.status = statusTimeout
-		f.err = fmt.Errorf("timed out after %v, in the middle of the body", time.Duration(t.maxTime))
+		return t.failed(fmt.Errorf("timed out after %v, in the middle of the body", time.Duration(t.maxTime)), statusTimeout)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		f.status = statusPartial
-		f.err = errors.New("the server closed the connection in the middle of the body")
+		return t.failed(errors.New("the server closed the connection in the middle of the body"), statusPartial)
 	}
-	return f
+	return t.failed(err, statusReceive)
 }
+
+func writeFailed(err error) error { return &failure{err: err, status: statusWrite} }
 
 func isWriteError(err error) bool {
 	_, ok := errors.AsType[writeError](err)

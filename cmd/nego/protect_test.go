@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/pem"
 	"flag"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -22,10 +25,19 @@ import (
 //
 //	-tls FILE       over TLS; FILE is for its certificate
 //	-keytab FILE    with other keys than those of KRB5_KTNAME
+//	-proxy          a proxy for http and https instead, which lets in whoever has a ticket
+//	-open           with -proxy: everybody
 func protect() {
 	certificate := flag.String("tls", "", "")
 	keytab := flag.String("keytab", "", "")
+	isProxy := flag.Bool("proxy", false, "")
+	isOpen := flag.Bool("open", false, "")
 	flag.Parse()
+	if *isProxy {
+		srv := httptest.NewServer(proxyHandler(*isOpen))
+		fmt.Println(strings.Replace(srv.URL, "127.0.0.1", "localhost", 1))
+		select {}
+	}
 	auth := new(negotiate.Authenticator)
 	if *keytab != "" {
 		cred, err := gssapi.Acquire(context.Background(), &gssapi.CredentialOptions{Usage: gssapi.Accept, Store: gssapi.Store{Keytab: *keytab}})
@@ -47,6 +59,7 @@ func protect() {
 	protected.HandleFunc("/forbidden", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "you are not on the list", http.StatusForbidden)
 	})
+	protected.HandleFunc("/echo", echo)
 	mux := http.NewServeMux()
 	mux.Handle("/", auth.Handler(protected))
 	open(mux)
@@ -76,6 +89,17 @@ func protect() {
 // open adds what needs no ticket, most of it broken.
 func open(mux *http.ServeMux) {
 	mux.HandleFunc("/open", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "open\n") })
+	mux.HandleFunc("/open/echo", echo)
+	mux.HandleFunc("/redirect/{status}/{to...}", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		status, _ := strconv.Atoi(r.PathValue("status"))
+		to := "/" + r.PathValue("to")
+		if host := r.URL.Query().Get("host"); host != "" {
+			to = "http://" + host + to
+		}
+		w.Header().Set("Location", to)
+		w.WriteHeader(status)
+	})
 	mux.HandleFunc("/gone", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "gone away", http.StatusGone) })
 	mux.HandleFunc("/basic", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="old"`)
@@ -87,6 +111,20 @@ func open(mux *http.ServeMux) {
 	})
 	mux.Handle("/redirect", http.RedirectHandler("/landing", http.StatusFound))
 	mux.Handle("/loop", http.RedirectHandler("/loop", http.StatusFound))
+	mux.HandleFunc("/late", func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		if r.Header.Get("Authorization") == "" {
+			w.Header().Set("WWW-Authenticate", "Negotiate")
+			http.Error(w, "too late", http.StatusUnauthorized)
+			return
+		}
+		late := new(negotiate.Authenticator)
+		late.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			who, _ := negotiate.FromContext(r.Context())
+			fmt.Fprintf(w, "by %s, %d bytes\n", who.Initiator, n)
+		})).ServeHTTP(w, r)
+	})
+	mux.Handle("/to-empty", http.RedirectHandler("/empty", http.StatusFound))
 	mux.HandleFunc("/hangs", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("/stalls", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "the beginning\n")
@@ -107,4 +145,73 @@ func open(mux *http.ServeMux) {
 		buf.WriteString("this is not HTTP\r\n\r\n")
 		buf.Flush()
 	})
+}
+
+// echo answers with what it was sent, of the body at most the beginning.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	fmt.Fprintf(w, "%s %s to %s, %d of %d bytes %q: %.20q\n", r.Method, r.URL.Path, r.Host, len(body), r.ContentLength, r.TransferEncoding, body)
+	if who, ok := negotiate.FromContext(r.Context()); ok {
+		fmt.Fprintf(w, "by %s\n", who.Initiator)
+	}
+	for _, name := range []string{"Accept", "Authorization", "Content-Type", "Cookie", "Referer", "User-Agent", "X-Test"} {
+		for _, v := range r.Header[name] {
+			if !strings.HasPrefix(v, "Negotiate ") {
+				fmt.Fprintf(w, "%s: %s\n", name, v)
+			}
+		}
+	}
+}
+
+// proxyHandler is a proxy as Squid is one, without its package.
+func proxyHandler(isOpen bool) http.Handler {
+	forward := &httputil.ReverseProxy{
+		Rewrite:        func(*httputil.ProxyRequest) {},
+		ModifyResponse: func(r *http.Response) error { r.Header.Set("Via", "1.1 proxy"); return nil },
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isOpen && !admit(r) {
+			w.Header().Set("Proxy-Authenticate", "Negotiate")
+			http.Error(w, "who are you?", http.StatusProxyAuthRequired)
+			return
+		}
+		if r.Method != http.MethodConnect {
+			forward.ServeHTTP(w, r)
+			return
+		}
+		if strings.HasPrefix(r.Host, "forbidden") {
+			http.Error(w, "not there", http.StatusForbidden)
+			return
+		}
+		server, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer server.Close()
+		w.WriteHeader(http.StatusOK)
+		client, buf, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer client.Close()
+		go io.Copy(server, buf)
+		io.Copy(client, server)
+	})
+}
+
+// admit reports whether a request has a token for the proxy.
+func admit(r *http.Request) bool {
+	text, ok := strings.CutPrefix(r.Header.Get("Proxy-Authorization"), "Negotiate ")
+	token, err := base64.StdEncoding.DecodeString(text)
+	if !ok || err != nil {
+		return false
+	}
+	sc := gssapi.NewAcceptor(nil)
+	defer sc.Close()
+	_, err = sc.Step(r.Context(), token)
+	return err == nil && sc.Established()
 }

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/nego-sso/nego/krbtest"
@@ -31,8 +33,11 @@ When the command ends, the realm is gone. The exit status is the command's: 128 
 		Example: `  nego realm -- go test ./...
   nego realm --user alice --service HTTP/web.nego.test -- sh -c 'kvno HTTP/web.nego.test; klist'`,
 		RunE: func(cmd *cobra.Command, argv []string) (err error) {
-			if slices.Contains(slices.Concat(users, services), "") {
-				return usageError(cmd, errors.New("the name of a user or of a service is empty"))
+			if err := checkNames(cmd, slices.Concat(users, services)); err != nil {
+				return err
+			}
+			if err := checkKeytab(keytab); err != nil {
+				return err
 			}
 			child, err := program(argv) // first: a mistyped name needs no realm to be found out
 			if err != nil {
@@ -60,6 +65,25 @@ When the command ends, the realm is gone. The exit status is the command's: 128 
 	cmd.Flags().StringVar(&keytab, "keytab", "", "a new `file` for the services' keys too; it is removed with the realm")
 	cmd.Flags().SetInterspersed(false) // what follows the command belongs to the command
 	return cmd
+}
+
+// realmName is what krbtest calls a realm.
+const realmName = "NEGO.TEST"
+
+func checkNames(cmd *cobra.Command, names []string) error {
+	seen := make(map[string]bool)
+	for _, name := range names {
+		if name == "" {
+			return usageError(cmd, errors.New("the name of a user or of a service is empty"))
+		}
+		short := strings.TrimSuffix(name, "@"+realmName)
+		if seen[short] {
+			return &failure{err: fmt.Errorf("the name %s is given twice", name), status: statusUsage,
+				hints: []string{"name each user and each service once"}}
+		}
+		seen[short] = true
+	}
+	return nil
 }
 
 // program is the command to run: a shell where there is none.
@@ -151,11 +175,22 @@ func copyKeytab(from, to string) error {
 	}
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return keytabFailed(to, err)
 	}
 	_, err = f.Write(keys)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(to))
+		return errors.Join(keytabFailed(to, err), os.Remove(to))
+	}
+	return nil
+}
+
+// checkKeytab finds out early what copyKeytab would say.
+func checkKeytab(file string) error {
+	if file == "" {
+		return nil
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return keytabFailed(file, fs.ErrExist)
 	}
 	return nil
 }

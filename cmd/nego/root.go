@@ -12,12 +12,17 @@ import (
 
 // run is the whole program; it returns the exit status.
 func run(args []string) int {
-	root := newRoot()
+	stdout := newOutput(os.Stdout)
+	root := newRoot(stdout)
 	root.SetArgs(args)
-	return report(newOutput(os.Stderr), root.Execute())
+	err := root.Execute()
+	if stdout.err != nil {
+		err = also(err, cannotWrite(stdout.err))
+	}
+	return report(newOutput(os.Stderr), err)
 }
 
-func newRoot() *cobra.Command {
+func newRoot(stdout *output) *cobra.Command {
 	cobra.EnableCommandSorting = false // below they stand in the order in which one meets them
 	root := &cobra.Command{
 		Use:   "nego",
@@ -40,8 +45,30 @@ New here? "nego demo" shows all of it, and needs neither root nor a realm of you
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newDemo(), newFetch(), newCreds(), newRealm(), newDemoSteps())
+	root.SetOut(stdout)
+	root.AddCommand(newDemo(stdout), newFetch(), newCreds(stdout), newRealm(), newDemoSteps(stdout))
+	root.InitDefaultCompletionCmd()
+	strictCompletion(root)
 	return root
+}
+
+// strictCompletion has the library's command complain about a shell that it does not know.
+func strictCompletion(root *cobra.Command) {
+	for _, c := range root.Commands() {
+		if c.Name() != "completion" {
+			continue
+		}
+		c.Args = nil
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError(cmd, fmt.Errorf("unknown shell %q", args[0]))
+			}
+			return cmd.Help()
+		}
+		for _, shell := range c.Commands() {
+			shell.Args = noArguments
+		}
+	}
 }
 
 // newHelp replaces the library's, which takes any word for a command.

@@ -8,17 +8,27 @@ import (
 	"time"
 )
 
-// output writes text for people: in colour on a terminal, plain everywhere else.
+// output writes text for people: in colour on a terminal, plain everywhere else. It keeps the first error, for
+// the end, and drops what comes after it.
 type output struct {
 	w      io.Writer
 	colour bool
+	err    error
 }
 
 func newOutput(f *os.File) *output {
 	return &output{w: f, colour: isTerminal(f) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
-func (o *output) printf(format string, args ...any) { fmt.Fprintf(o.w, format, args...) }
+func (o *output) printf(format string, args ...any) { fmt.Fprintf(o, format, args...) }
+
+// Write never fails, for the sake of those who would put the error somewhere else.
+func (o *output) Write(p []byte) (int, error) {
+	if o.err == nil {
+		_, o.err = o.w.Write(p)
+	}
+	return len(p), nil
+}
 
 // The colours are of the terminal's own palette, which its user has made readable.
 func (o *output) bold(s string) string   { return o.paint("1", s) }

@@ -1,6 +1,13 @@
 package main
 
-import "testing"
+import (
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/nego-sso/nego/negotiate"
+)
 
 func TestMaskTokens(t *testing.T) {
 	for _, test := range []struct{ key, value, want string }{
@@ -20,6 +27,38 @@ func TestMaskTokens(t *testing.T) {
 	} {
 		if got := maskTokens(test.key, test.value); got != test.want {
 			t.Errorf("maskTokens(%q, %q) = %q, want %q", test.key, test.value, got, test.want)
+		}
+	}
+}
+
+// TestVerboseBase has -v leave alone what sends the requests: of an *http.Transport negotiate knows the connections.
+func TestVerboseBase(t *testing.T) {
+	f := &fetcher{fetchOptions: &fetchOptions{verbose: true}}
+	if err := f.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if base := f.client.Transport.(*negotiate.Transport).Base; reflect.TypeOf(base) != reflect.TypeFor[*http.Transport]() {
+		t.Errorf("Base is a %T", base)
+	}
+}
+
+func TestRequestLines(t *testing.T) {
+	post, err := http.NewRequest("POST", "http://a/b?c", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := headField{"Authorization", "Negotiate AAAA"}
+	for _, test := range []struct {
+		fields []headField
+		want   string
+	}{
+		{[]headField{{"Host", "a"}, token, {"Content-Length", "4"}}, "POST /b?c HTTP/1.1|Host: a|Authorization: Negotiate [3 bytes]|Content-Length: 4|"},
+		{[]headField{{"Host", "a"}, {"Transfer-Encoding", "chunked"}}, "POST /b?c HTTP/1.1|Host: a|Transfer-Encoding: chunked|"},
+		{[]headField{{"Host", "a"}, token}, "HEAD /b?c HTTP/1.1|Host: a|Authorization: Negotiate [3 bytes]|"},
+		{[]headField{{":authority", "a"}, {":method", "PUT"}, {":path", "/x"}, {":scheme", "https"}, {"accept", "*/*"}}, "PUT /x HTTP/2.0|host: a|accept: */*|"},
+	} {
+		if got := strings.Join(requestLines(test.fields, post, "/b?c"), "|"); got != test.want {
+			t.Errorf("got %s, want %s", got, test.want)
 		}
 	}
 }

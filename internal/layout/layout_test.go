@@ -19,9 +19,31 @@ const module = "github.com/nego-sso/nego"
 
 // allowed lists for each package of the library what it may import, directly or not, beside std.
 var allowed = map[string][]string{
-	module + "/gssapi":    nil,
-	module + "/krbtest":   nil,
-	module + "/negotiate": {module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+	module + "/gssapi":          nil,
+	module + "/krbtest":         nil,
+	module + "/negotiate":       {module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+	module + "/compat/kerberos": {module + "/negotiate", module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+	module + "/compat/spnego":   {module + "/negotiate", module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+}
+
+// direct lists what a package may import itself, beside std, where that is less.
+var direct = map[string][]string{
+	module + "/compat/kerberos": {module + "/negotiate", module + "/gssapi"},
+	module + "/compat/spnego":   {module + "/negotiate", module + "/gssapi"},
+}
+
+func TestDirectImports(t *testing.T) {
+	for pkg, may := range direct {
+		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, pkg).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", pkg, err)
+		}
+		for dep := range strings.FieldsSeq(string(out)) {
+			if strings.Contains(dep, ".") && !slices.Contains(may, dep) {
+				t.Errorf("%s imports %s", pkg, dep)
+			}
+		}
+	}
 }
 
 func TestImports(t *testing.T) {

@@ -80,15 +80,7 @@ func (l *lane) watchTLS(tr *http.Transport) {
 // watchWrites has the lane know whether any of a leg has gone out. One that has not may be sent again whatever it
 // does, which net/http's own connections know by themselves.
 func (l *lane) watchWrites(tr *http.Transport) {
-	dial := tr.DialContext
-	//lint:ignore SA1019 whoever sets it counts on it
-	switch legacy := tr.Dial; {
-	case dial != nil:
-	case legacy != nil:
-		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return legacy(network, addr) }
-	default:
-		dial = new(net.Dialer).DialContext
-	}
+	dial := dialer(tr)
 	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
 		if err != nil {

@@ -39,6 +39,9 @@ func (x *exchange) send() (*http.Response, error) {
 		l.header = make(http.Header)
 	}
 	req.Header = l.header
+	// Squid says that the connection of a 401 stays, and closes it a moment later if the origin did not take all of the
+	// body: a leg that went there would be lost.
+	req.Close = req.Close || l.gate != nil && x.lane == nil && x.relayed()
 	x.cookies.apply(l.header)
 	if l.gate != nil && l.header.Get("Expect") == "" {
 		l.header.Set("Expect", "100-continue")

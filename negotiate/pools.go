@@ -57,6 +57,7 @@ func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 		return &pools{original: base, opaque: base}
 	}
 	p := &pools{original: base, settings: clone(settings), byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}
+	beForbearing(p.settings)
 	if proxy != nil && settings.Proxy != nil {
 		p.proxy = proxy
 		p.tied = proxy.cred == nil // every tunnel is the user's

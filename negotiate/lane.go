@@ -395,11 +395,17 @@ func (x *exchange) recover(err error) error {
 		if x.newLane() != nil {
 			return err
 		}
+	case x.lane == nil && x.pools.opaque == nil && x.asked && wroteInPart(err):
+		// A further leg, which the server cannot have had complete: a proxy may tire of an upload.
 	default:
 		return err
 	}
 	if x.origin.sent > 0 || x.origin.token != nil {
-		if e := x.begin(x.leaf(nil)); e != nil && !x.origin.early {
+		leaf := x.origin.leaf
+		if x.lane != nil {
+			leaf = x.leaf(nil)
+		}
+		if e := x.begin(leaf); e != nil && !x.origin.early {
 			return err
 		}
 	}
@@ -407,6 +413,12 @@ func (x *exchange) recover(err error) error {
 		return err
 	}
 	return nil
+}
+
+// wroteInPart reports whether the connection broke while a leg was written.
+func wroteInPart(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "write"
 }
 
 // repeatable reports whether a leg without an answer may be sent again: where it changes nothing on the server,

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nego-sso/nego/gssapi"
 )
@@ -36,7 +37,9 @@ type pools struct {
 	settings *http.Transport   // to be cloned; sends nothing itself
 	proxy    *proxyAuth        // nil: proxies are not answered
 
-	origins origins
+	origins    origins
+	gateTime   time.Duration // how long a body is held back
+	expectTime time.Duration // the same where the caller has announced it: Base's ExpectContinueTimeout
 
 	mu    sync.Mutex
 	byID  map[identity]*pool
@@ -54,9 +57,10 @@ type pool struct {
 func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 	settings, ok := base.(*http.Transport)
 	if !ok {
-		return &pools{original: base, opaque: base}
+		return &pools{original: base, opaque: base, gateTime: gateTime}
 	}
-	p := &pools{original: base, settings: clone(settings), byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}
+	p := &pools{original: base, settings: clone(settings), gateTime: gateTime,
+		expectTime: settings.ExpectContinueTimeout, byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}
 	if proxy != nil && settings.Proxy != nil {
 		p.proxy = proxy
 		p.tied = proxy.cred == nil // every tunnel is the user's
@@ -68,6 +72,8 @@ func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 // clone copies the settings of a transport.
 func clone(settings *http.Transport) *http.Transport {
 	own := settings.Clone()
+	// The sender's own wait would come before the gate's, and be as long as it likes.
+	own.ExpectContinueTimeout = 0
 	if own.TLSNextProto["h2"] != nil {
 		// golang.org/x/net/http2 was configured by hand. Its connections are in a pool that a clone shares;
 		// those of net/http itself are not.

@@ -248,8 +248,10 @@ func (x *exchange) reply(resp *http.Response, token []byte) (again bool, err err
 		x.out.Target = h.target
 		return false, x.admission.err
 	}
+	x.cookies.keep(x.req, resp) // for a lane, on which there are legs before the next one of this request
 	if h.sc == nil || h.sent == 0 {
 		// A token in the first challenge is nothing that an initiator can use.
+		h.early = false // also where one was meant to be; none went out
 		return x.start(resp)
 	}
 	if len(token) > 0 && !h.sc.Established() {
@@ -337,8 +339,8 @@ func (x *exchange) deliver(resp *http.Response) (*http.Response, error) {
 	x.remember(resp)
 	resp.Request = x.shown
 	x.cookies.restore(resp)
-	x.explain(resp)
 	final, err := x.verify(resp)
+	x.explain(resp)
 	if err != nil {
 		abandon(resp)
 		x.dropLane()
@@ -372,8 +374,12 @@ func (x *exchange) explain(resp *http.Response) {
 	switch resp.StatusCode {
 	case http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge:
 		if x.origin.size > largeToken {
-			x.out.Err = x.wrap(authenticate, resp.StatusCode, fmt.Errorf("the server may limit the size of a request's header "+
-				"to less than it takes: the token alone is %d bytes there; raise that limit, or put the user into fewer groups", x.origin.size))
+			err := fmt.Errorf("the server may limit the size of a request's header to less than it takes: the token alone "+
+				"is %d bytes there; raise that limit, or put the user into fewer groups", x.origin.size)
+			if e := (*Error)(nil); errors.As(x.out.Err, &e) {
+				err = fmt.Errorf("%w; %w", err, e.Err) // an error page proves nothing either
+			}
+			x.out.Err = x.wrap(authenticate, resp.StatusCode, err)
 		}
 	}
 }

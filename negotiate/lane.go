@@ -222,8 +222,9 @@ func (x *exchange) warm() error {
 	w.pool, w.lane, w.known, w.admission = x.pool, x.lane, x.known, x.admission
 	w.origin.trace, w.origin.target, w.origin.opts = x.origin.trace, x.origin.target, x.origin.opts
 	w.plain, w.warmed = true, true
+	w.cookies = x.cookies
 	err := w.authenticateLane()
-	x.lane = w.lane
+	x.lane, x.cookies = w.lane, w.cookies
 	x.out.Target, x.out.Mech, x.out.Delegated, x.out.ChannelBound = w.out.Target, w.out.Mech, w.out.Delegated, w.out.ChannelBound
 	x.out.Legs += w.out.Legs
 	w.origin.end()
@@ -254,6 +255,7 @@ func (x *exchange) authenticateLane() error {
 		if again {
 			continue
 		}
+		x.cookies.keep(x.req, resp)
 		drain(resp)
 		if resp.StatusCode == http.StatusUnauthorized {
 			if e := (*Error)(nil); errors.As(x.out.Err, &e) {

@@ -138,13 +138,17 @@ func TestPoint5Final401(t *testing.T) {
 			for _, how := range []string{"read", "closed", "cancelled", "strict"} {
 				t.Run(fmt.Sprint(size, " declared ", length, " ", how), func(t *testing.T) {
 					left := noneLeft(t)
-					got := make(chan string, 10)
+					got, more := make(chan string, 10), make(chan struct{})
+					rest := sync.OnceFunc(func() { close(more) })
 					url, stop := raw(t, func(c net.Conn, br *bufio.Reader) {
 						r, err := http.ReadRequest(br)
 						if err != nil {
 							return
 						}
-						fmt.Fprintf(c, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+						text := strings.Repeat("x", size)
+						fmt.Fprintf(c, "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Negotiate\r\nContent-Length: %d\r\n\r\n%s", size, text[:size/2])
+						<-more
+						io.WriteString(c, text[size/2:])
 						b, _ := io.ReadAll(r.Body)
 						got <- string(b)
 					})
@@ -155,6 +159,9 @@ func TestPoint5Final401(t *testing.T) {
 					body := newUntouched("text")
 					req := newRequest(t, "POST", url, body).WithContext(ctx)
 					req.ContentLength = length
+					if how == "strict" {
+						rest() // there it is read before RoundTrip returns
+					}
 					resp, err := tr.RoundTrip(req)
 					if how == "strict" {
 						if err == nil {
@@ -165,8 +172,16 @@ func TestPoint5Final401(t *testing.T) {
 					} else {
 						switch how {
 						case "read":
-							if b, err := io.ReadAll(resp.Body); err != nil || len(b) != size {
-								t.Errorf("%d bytes of %d, %v", len(b), size, err)
+							b := make([]byte, size/2)
+							if n, err := io.ReadFull(resp.Body, b); err != nil {
+								t.Errorf("%d bytes of half of %d, %v", n, size, err)
+							}
+							if size > 0 && length > 0 && body.closed.Load() > 0 {
+								t.Error("the sender was told before the response was read")
+							}
+							rest()
+							if b, err := io.ReadAll(resp.Body); err != nil || len(b) != size-size/2 {
+								t.Errorf("%d bytes of the other half of %d, %v", len(b), size, err)
 							}
 						case "closed":
 							resp.Body.Close()
@@ -175,6 +190,7 @@ func TestPoint5Final401(t *testing.T) {
 						}
 						defer resp.Body.Close()
 					}
+					rest()
 					waitFor(t, func() bool { return body.closed.Load() > 0 }, "the body is closed")
 					tr.CloseIdleConnections()
 					stop()
@@ -432,7 +448,10 @@ func TestPoint5CallersExpect(t *testing.T) {
 					left := noneLeft(t)
 					s := newReceiver(t, kind)
 					tr := &Transport{Base: s.base(expect)}
-					req := newRequest(t, "POST", s.url, strings.NewReader("text"))
+					tr.pools().gateTime = time.Hour
+					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // so that what hangs fails
+					defer cancel()
+					req := newRequest(t, "POST", s.url, strings.NewReader("text")).WithContext(ctx)
 					req.Header.Set("Expect", "100-Continue")
 					if foreign {
 						req.Header.Set("Authorization", "Bearer x")
@@ -485,6 +504,8 @@ func TestPoint5Gate(t *testing.T) {
 		"fail":           {func(g *gate) { g.decide(fail); g.decide(end) }, errOver, false},
 		"silence":        {func(g *gate) { g.silence(); g.decide(fail) }, nil, true},
 		"late silence":   {func(g *gate) { g.keep(); g.silence(); g.decide(fail) }, errOver, false},
+		"closed":         {func(g *gate) { (&gated{http.NoBody, g}).Close() }, errOver, false},
+		"no answer":      {func(g *gate) { (&leg{gate: g}).judge(nil) }, errOver, false},
 		"silence, twice": {func(g *gate) { g.decide(pass); g.silence() }, nil, false},
 	} {
 		late := false
@@ -503,5 +524,51 @@ func TestPoint5Gate(t *testing.T) {
 	cancel(stopped)
 	if err := g.enter(); err != stopped || !g.holds() {
 		t.Error(err)
+	}
+}
+
+// A method that usually has no body makes net/http look for its first byte, which a held body does not have yet.
+func TestPoint5OddMethods(t *testing.T) {
+	for _, method := range []string{"GET", "DELETE", "OPTIONS", "LINK"} {
+		var encodings []string
+		s := newReceiver(t, kindAtOnce)
+		own := s.base(0)
+		tr := &Transport{Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			encodings = append(encodings, fmt.Sprint(r.TransferEncoding))
+			return own.RoundTrip(r)
+		})}
+		tr.pools().gateTime = time.Hour
+		req := newRequest(t, method, s.url, &countedBody{Reader: strings.NewReader("text")})
+		resp, text := do(t, &http.Client{Transport: tr}, req)
+		if !strings.HasPrefix(text, "4 ") || fmt.Sprint(encodings) != "[[chunked] [chunked]]" {
+			t.Errorf("%s: %s, %q, %+v, %s", method, resp.Status, text, OutcomeOf(resp), encodings)
+		}
+		own.CloseIdleConnections()
+		s.Close()
+	}
+}
+
+// Where the answer comes while a short body is still being sent, the sender may come to its end, for the sake of the
+// connection.
+func TestPoint5SlowBody(t *testing.T) {
+	s := newReceiver(t, kindAtOnce)
+	answered := make(chan struct{})
+	var once sync.Once
+	tr := &Transport{Trace: &Trace{GSS: func(context.Context, GSSInfo) { once.Do(func() { close(answered) }) }}}
+	src := strings.NewReader("text")
+	body := &seekBody{ReadSeeker: struct {
+		io.Reader
+		io.Seeker
+	}{readFunc(func(p []byte) (int, error) { <-answered; return src.Read(p[:1]) }), src}}
+	req := newRequest(t, "POST", s.url, body)
+	req.ContentLength = 4
+	resp, text := do(t, &http.Client{Transport: tr}, req)
+	if want := summary(strings.NewReader("text")); text != want {
+		t.Errorf("%s, %q, %+v", resp.Status, text, OutcomeOf(resp))
+	}
+	tr.CloseIdleConnections()
+	s.Close()
+	if s.opened != 1 || s.stray != 4 {
+		t.Errorf("%d connections, %d bytes after the 401", s.opened, s.stray)
 	}
 }

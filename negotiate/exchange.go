@@ -58,6 +58,7 @@ func newExchange(t *Transport, pools *pools, req *http.Request) *exchange {
 func (x *exchange) run() (*http.Response, error) {
 	resp, err := x.legs()
 	x.body.release()
+	x.pools.leave(x.pool)
 	x.origin.end()
 	x.proxy.end()
 	if holder, ok := x.req.Context().Value(holderKey{}).(*Outcome); ok && holder != nil {
@@ -161,7 +162,7 @@ var errUser = errors.New("the user of the default ticket cache keeps changing")
 
 // begin makes the first token of a fresh context, for connections of the right user.
 func (x *exchange) begin(leaf *x509.Certificate) error {
-	err := x.beginHere(leaf)
+	err := x.beginHere(leaf, true)
 	for try := 0; err == errUser && try < maxRestarts; try++ {
 		if x.lane != nil { // its handshake would be another's
 			return err
@@ -169,24 +170,30 @@ func (x *exchange) begin(leaf *x509.Certificate) error {
 		if err := x.choosePool(); err != nil {
 			return err
 		}
-		err = x.beginHere(leaf)
+		err = x.beginHere(leaf, true)
 	}
 	return err
 }
 
-// beginHere makes it for the pool that was chosen. With the default credential the user may have changed since.
-func (x *exchange) beginHere(leaf *x509.Certificate) error {
+// beginHere makes it for the pool that was chosen. With the default credential the user may have changed since; the
+// leg may then move to the connections of the token's user, or not.
+func (x *exchange) beginHere(leaf *x509.Certificate, move bool) error {
 	x.out.Target = x.origin.target
 	if leaf == nil && x.t.ChannelBinding == BindRequired {
 		return ErrBinding
 	}
-	err := x.origin.begin(x.req.Context(), leaf)
+	before, err := x.userBefore()
+	if err != nil {
+		return err
+	}
+	err = x.origin.begin(x.req.Context(), leaf)
 	x.note()
-	if err == nil && x.t.Credential == nil {
-		err = x.tie()
+	if err == nil {
+		err = x.tie(before, move)
 	}
 	if err != nil {
 		x.origin.end()
+		x.out.Delegated, x.out.ChannelBound = false, false // it is not sent
 	}
 	return err
 }
@@ -195,6 +202,9 @@ func (x *exchange) beginHere(leaf *x509.Certificate) error {
 func (x *exchange) proceed(token []byte) error {
 	err := x.origin.step(x.req.Context(), token)
 	x.note()
+	if err == nil {
+		x.recognize()
+	}
 	return err
 }
 
@@ -296,6 +306,8 @@ func (x *exchange) leaf(resp *http.Response) *x509.Certificate {
 		return x.lane.certificate()
 	case resp != nil && resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0:
 		return resp.TLS.PeerCertificates[0]
+	case resp != nil && x.leg.conn != nil:
+		return peerCertificate(x.leg.conn) // of a dialer whose connections net/http does not know
 	}
 	return nil
 }
@@ -347,6 +359,7 @@ func (x *exchange) deliver(resp *http.Response) (*http.Response, error) {
 		return nil, err
 	}
 	x.releaseLane(final)
+	x.releasePool(final)
 	return final, nil
 }
 

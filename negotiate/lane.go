@@ -58,14 +58,19 @@ func (l *lane) watchTLS(tr *http.Transport) {
 	if dial := tr.DialTLSContext; dial != nil {
 		tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := dial(ctx, network, addr)
-			if t, ok := c.(*tls.Conn); ok && err == nil {
+			if err != nil {
+				return nil, err
+			}
+			if t, ok := c.(*tls.Conn); ok {
 				if err := t.HandshakeContext(ctx); err != nil {
 					c.Close()
 					return nil, err
 				}
+			}
+			if t, ok := c.(interface{ ConnectionState() tls.ConnectionState }); ok {
 				l.see(t.ConnectionState())
 			}
-			return c, err
+			return c, nil
 		}
 	}
 }
@@ -320,7 +325,11 @@ func (x *exchange) recover(err error) error {
 		return err
 	}
 	if x.origin.sent > 0 || x.origin.token != nil {
-		if e := x.begin(x.leaf(nil)); e != nil && !x.origin.early {
+		leaf := x.leaf(nil)
+		if leaf == nil && x.binds() {
+			leaf = x.origin.leaf // for now: the connection will tell
+		}
+		if e := x.begin(leaf); e != nil && !x.origin.early {
 			return err
 		}
 	}

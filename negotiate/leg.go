@@ -106,7 +106,7 @@ func (l *leg) trace(ctx context.Context) context.Context {
 	if l.gate != nil {
 		hooks.Got100Continue = func() { l.gate.decide(pass) }
 	}
-	if x.origin.token != nil || x.origin.early {
+	if x.origin.token != nil || x.origin.early || x.binds() {
 		hooks.GotConn = l.gotConn
 	}
 	if x.pools.proxy != nil {
@@ -123,7 +123,7 @@ func (l *leg) trace(ctx context.Context) context.Context {
 func (l *leg) gotConn(info httptrace.GotConnInfo) {
 	x := l.x
 	l.conn, l.reused = info.Conn, info.Reused
-	if !l.bindsLate() {
+	if !l.bindsLate() || x.origin.token == nil && !l.token && !x.origin.early {
 		return
 	}
 	leaf := peerCertificate(info.Conn)
@@ -142,7 +142,7 @@ func (l *leg) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	// Without a token the server asks, and then the answer is made again.
-	if x.beginHere(leaf) == nil {
+	if x.beginHere(leaf, false) == nil {
 		l.setToken()
 	}
 }

@@ -43,16 +43,21 @@ type pools struct {
 
 	mu    sync.Mutex
 	byID  map[identity]*pool
+	uses  uint64
 	tied  bool // tokens of the default credential were sent, so that its user matters
 	lanes map[laneKey][]*lane
 }
 
 // pool is the connections of one identity.
 type pool struct {
-	id identity
-	rt http.RoundTripper
-	tr *http.Transport // rt, where it is one
+	id   identity
+	rt   http.RoundTripper
+	tr   *http.Transport // rt, where it is one
+	last uint64          // when it was chosen, in the count of pools.uses
 }
+
+// maxPools bounds how many identities have connections at a time: there may be a Target for each URL.
+const maxPools = 100
 
 func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 	settings, ok := base.(*http.Transport)
@@ -112,9 +117,13 @@ func (p *pools) get(id identity) *pool {
 		return &pool{id: id, rt: p.opaque}
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	q := p.byID[id]
+	var old *pool
 	if q == nil {
+		if len(p.byID) >= maxPools {
+			old = p.oldest()
+			delete(p.byID, old.id)
+		}
 		tr := p.settings.Clone()
 		if id.http1 {
 			tr = p.cloneHTTP1()
@@ -122,7 +131,44 @@ func (p *pools) get(id identity) *pool {
 		q = &pool{id: id, rt: tr, tr: tr}
 		p.byID[id] = q
 	}
+	p.uses++
+	q.last = p.uses
+	p.mu.Unlock()
+	p.leave(old)
 	return q
+}
+
+func (p *pools) oldest() (old *pool) {
+	for _, q := range p.byID {
+		if old == nil || q.last < old.last {
+			old = q
+		}
+	}
+	return old
+}
+
+// leave is called when a request is done with a pool. If that is not the one of its identity any more, its connections
+// close: the request may have made net/http keep those again.
+func (p *pools) leave(q *pool) {
+	if q == nil || q.tr == nil {
+		return
+	}
+	p.mu.Lock()
+	live := p.byID[q.id] == q
+	p.mu.Unlock()
+	if !live {
+		q.tr.CloseIdleConnections()
+	}
+}
+
+// retire takes a pool out of use.
+func (p *pools) retire(q *pool) {
+	p.mu.Lock()
+	if p.byID[q.id] == q {
+		delete(p.byID, q.id)
+	}
+	p.mu.Unlock()
+	p.leave(q)
 }
 
 // identity returns whose a pool is, as far as that is known by now.
@@ -151,7 +197,8 @@ func (p *pools) tie(q *pool, user gssapi.Name) bool {
 	return q.id.user == user
 }
 
-// forget closes the connections of a user who is no longer the one. Those in use close when they are done.
+// forget closes the connections of a user who is no longer the one. Those in use close when they are done: net/http
+// sees to that, and leave where a request was about to use one.
 func (p *pools) forget(user gssapi.Name) {
 	p.mu.Lock()
 	var old []*pool
@@ -227,7 +274,7 @@ func (p *pools) idleLane(key laneKey) *lane {
 // keepLane takes a lane back.
 func (p *pools) keepLane(key laneKey, l *lane) {
 	p.mu.Lock()
-	keep := len(p.lanes[key]) < maxIdleLanes
+	keep := p.byID[key.id] != nil && len(p.lanes[key]) < maxIdleLanes // else its user is not the one any more
 	if keep {
 		l.wait(func() { p.dropLane(key, l) })
 		p.lanes[key] = append(p.lanes[key], l)

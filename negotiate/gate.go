@@ -89,7 +89,8 @@ func (g *gate) holds() bool {
 }
 
 // enter waits for the verdict. The sender asks for the body once the header is out, so the time begins here.
-func (g *gate) enter() error {
+// A body that its sender has closed meanwhile is not waited for.
+func (g *gate) enter(closed <-chan struct{}) error {
 	g.mu.Lock()
 	if g.timer == nil && g.verdict == undecided && !g.kept {
 		g.timer = time.AfterFunc(g.wait, g.silence)
@@ -97,6 +98,8 @@ func (g *gate) enter() error {
 	g.mu.Unlock()
 	select {
 	case <-g.decided:
+	case <-closed:
+		return errOver
 	case <-g.ctx.Done():
 		return context.Cause(g.ctx)
 	}
@@ -109,21 +112,28 @@ func (g *gate) enter() error {
 	return errOver
 }
 
-// gated is a body behind a gate.
+// gated is a body behind a gate. net/http may close it and get another one, for another connection, which
+// waits behind the same gate.
 type gated struct {
 	io.ReadCloser
-	gate *gate
+	gate   *gate
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newGated(body io.ReadCloser, g *gate) *gated {
+	return &gated{ReadCloser: body, gate: g, closed: make(chan struct{})}
 }
 
 func (b *gated) Read(p []byte) (int, error) {
-	if err := b.gate.enter(); err != nil {
+	if err := b.gate.enter(b.closed); err != nil {
 		return 0, err
 	}
 	return b.ReadCloser.Read(p)
 }
 
 func (b *gated) Close() error {
-	b.gate.decide(fail)
+	b.once.Do(func() { close(b.closed) })
 	return b.ReadCloser.Close()
 }
 

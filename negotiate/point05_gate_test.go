@@ -504,14 +504,13 @@ func TestPoint5Gate(t *testing.T) {
 		"fail":           {func(g *gate) { g.decide(fail); g.decide(end) }, errOver, false},
 		"silence":        {func(g *gate) { g.silence(); g.decide(fail) }, nil, true},
 		"late silence":   {func(g *gate) { g.keep(); g.silence(); g.decide(fail) }, errOver, false},
-		"closed":         {func(g *gate) { (&gated{http.NoBody, g}).Close() }, errOver, false},
 		"no answer":      {func(g *gate) { (&leg{gate: g}).judge(nil) }, errOver, false},
 		"silence, twice": {func(g *gate) { g.decide(pass); g.silence() }, nil, false},
 	} {
 		late := false
 		g := newGate(t.Context(), time.Hour, func() { late = true })
 		entered := make(chan error)
-		go func() { entered <- g.enter() }()
+		go func() { entered <- g.enter(nil) }()
 		c.act(g)
 		if err := <-entered; err != c.want || late != c.late || g.holds() {
 			t.Errorf("%s: %v, late %v, holds %v", name, err, late, g.holds())
@@ -522,8 +521,25 @@ func TestPoint5Gate(t *testing.T) {
 	g := newGate(ctx, time.Hour, nil)
 	g.keep()
 	cancel(stopped)
-	if err := g.enter(); err != stopped || !g.holds() {
+	if err := g.enter(nil); err != stopped || !g.holds() {
 		t.Error(err)
+	}
+}
+
+// A body that its sender closes is not read any more, and one that takes its place is held back still.
+func TestPoint5GateOfTwoBodies(t *testing.T) {
+	g := newGate(t.Context(), time.Hour, nil)
+	first, second := newGated(io.NopCloser(strings.NewReader("text")), g), newGated(io.NopCloser(strings.NewReader("text")), g)
+	read := make(chan error)
+	go func() { _, err := first.Read(make([]byte, 1)); read <- err }()
+	first.Close()
+	if err := <-read; err != errOver || !g.holds() {
+		t.Errorf("the first: %v", err)
+	}
+	go func() { _, err := second.Read(make([]byte, 1)); read <- err }()
+	g.decide(pass)
+	if err := <-read; err != nil {
+		t.Errorf("the second: %v", err)
 	}
 }
 

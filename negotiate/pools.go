@@ -37,10 +37,14 @@ type pools struct {
 	settings *http.Transport   // to be cloned; sends nothing itself
 	proxy    *proxyAuth        // nil: proxies are not answered
 
+	*connections
 	origins    origins
 	gateTime   time.Duration // how long a body is held back
 	expectTime time.Duration // the same where the caller has announced it: Base's ExpectContinueTimeout
+}
 
+// connections are what has to be closed when a Transport is dropped. They hold nothing that may lead back to it.
+type connections struct {
 	mu    sync.Mutex
 	byID  map[identity]*pool
 	uses  uint64
@@ -62,10 +66,11 @@ const maxPools = 100
 func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 	settings, ok := base.(*http.Transport)
 	if !ok {
-		return &pools{original: base, opaque: base, gateTime: gateTime}
+		return &pools{original: base, opaque: base, gateTime: gateTime, connections: new(connections)}
 	}
 	p := &pools{original: base, settings: clone(settings), gateTime: gateTime,
-		expectTime: settings.ExpectContinueTimeout, byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}
+		expectTime:  settings.ExpectContinueTimeout,
+		connections: &connections{byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}}
 	if proxy != nil && settings.Proxy != nil {
 		p.proxy = proxy
 		p.tied = proxy.cred == nil // every tunnel is the user's
@@ -225,7 +230,7 @@ func (p *pools) forget(user gssapi.Name) {
 }
 
 // closeIdle closes what is not in use. A Base that is no *http.Transport is the caller's.
-func (p *pools) closeIdle() {
+func (p *connections) closeIdle() {
 	p.mu.Lock()
 	var all []*http.Transport
 	for _, q := range p.byID {

@@ -183,6 +183,16 @@ func (s *receiver) Close() {
 	s.wg.Wait()
 }
 
+// open returns the number of connections that there are.
+func (s *receiver) open() int {
+	if s.site != nil {
+		return int(s.site.opened.Load() - s.site.closed.Load())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 func (s *receiver) note(list *[]string, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -416,7 +426,8 @@ func TestPoint5Bodies(t *testing.T) {
 						t.Error("the request was changed")
 					}
 					waitFor(t, func() bool { return closed() > 0 }, "the body is closed")
-					tr.CloseIdleConnections()
+					// A connection whose sender was told late may become idle after the first time.
+					waitFor(t, func() bool { tr.CloseIdleConnections(); return s.open() == 0 }, "all connections are closed")
 					s.Close()
 					left()
 					if n := closed(); n != 1 {

@@ -38,7 +38,9 @@ type exchange struct {
 	asked      bool // the origin has sent a challenge
 	refreshed  bool // a token that went out early was refused, and a fresh one is the last
 	plain      bool // the body is not announced any more
-	warmed     bool // a lane was authenticated ahead of a body
+	warmed     bool // a lane was to be authenticated ahead of a body
+	denied     bool // and the server refused that
+	denial     error
 	proxyTries int
 	restarts   int // handshakes begun anew because a connection or the user changed
 }
@@ -95,6 +97,9 @@ func (x *exchange) legs() (*http.Response, error) {
 // fail ends a request for which there is no response.
 func (x *exchange) fail(err error) error {
 	x.dropLane()
+	if conn := (*connError)(nil); errors.As(err, &conn) {
+		err = conn.error
+	}
 	if e := (*Error)(nil); errors.As(err, &e) && x.out.Err == nil {
 		x.out.Err = err
 	}
@@ -276,8 +281,9 @@ func (x *exchange) reply(resp *http.Response, token []byte) (again bool, err err
 	} else {
 		err = ErrRefused // plainly, or with a token for a context that waits for none
 	}
-	if h.early && !x.refreshed && x.req.Context().Err() == nil {
-		// It may have been too old, or have been sent twice because a connection was dead.
+	if h.early && h.sent == 1 && !x.refreshed && x.req.Context().Err() == nil {
+		// It may have been too old, or have been sent twice because a connection was dead. Neither is so where more
+		// tokens went out, and a wrong password counts each time it is tried.
 		x.refreshed = true
 		return x.start(resp)
 	}
@@ -286,13 +292,17 @@ func (x *exchange) reply(resp *http.Response, token []byte) (again bool, err err
 
 // start answers a challenge with a fresh context.
 func (x *exchange) start(resp *http.Response) (again bool, err error) {
+	if x.denied {
+		return false, x.denial
+	}
 	if !x.body.again() {
 		return false, ErrBody // before a ticket is asked for in vain
 	}
-	if x.lane != nil && x.lane.used || x.lane == nil && x.known.lanes && x.pools.opaque == nil {
+	if x.lane != nil && (x.lane.used || resp.Close) || x.lane == nil && x.known.lanes && x.pools.opaque == nil {
 		// The server does not know the lane any more, and some mechanisms do not begin twice on one; or there is
 		// none yet.
-		return true, x.restart()
+		err = x.restart()
+		return !x.denied, err
 	}
 	return true, x.begin(x.leaf(resp))
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,11 @@ import (
 type lane struct {
 	conn *http.ClientConn
 	used bool // a handshake was completed on it
+
+	closing bool // the server has said that it is the end of it
+
+	counts  atomic.Bool // written is right
+	written atomic.Int64
 
 	mu   sync.Mutex
 	leaf *x509.Certificate // of the server, over TLS
@@ -30,6 +36,7 @@ type lane struct {
 func dialLane(ctx context.Context, tr *http.Transport, req *http.Request) (*lane, error) {
 	l := &lane{idle: tr.IdleConnTimeout}
 	l.watchTLS(tr)
+	l.watchWrites(tr)
 	host, port := req.URL.Hostname(), req.URL.Port()
 	if a, err := hostASCII(host); err == nil {
 		host = a
@@ -73,6 +80,31 @@ func (l *lane) watchTLS(tr *http.Transport) {
 			return c, nil
 		}
 	}
+}
+
+// watchWrites has the lane know whether any of a leg has gone out. One that has not may be sent again whatever it
+// does, which net/http's own connections know by themselves.
+func (l *lane) watchWrites(tr *http.Transport) {
+	dial := dialer(tr)
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		l.counts.Store(true)
+		return &laneConn{c, l}, nil
+	}
+}
+
+type laneConn struct {
+	net.Conn
+	lane *lane
+}
+
+func (c *laneConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.lane.written.Add(int64(n))
+	return n, err
 }
 
 func (l *lane) see(cs tls.ConnectionState) {
@@ -134,6 +166,8 @@ func (b *laneBody) Close() error {
 // connError is a failure to connect, which is the caller's to see as it is.
 type connError struct{ error }
 
+func (e *connError) Unwrap() error { return e.error }
+
 // chooseLane is called where the origin is known to need one. One that is authenticated serves without a token,
 // unless the server is to prove itself each time.
 func (x *exchange) chooseLane() error {
@@ -148,10 +182,22 @@ func (x *exchange) chooseLane() error {
 	if err := x.newLane(); err != nil {
 		return err
 	}
-	if x.body.src != nil {
-		return x.warm()
+	if x.body.src == nil {
+		return x.preempt(x.leaf(nil))
 	}
-	return x.preempt(x.leaf(nil))
+	err := x.warm()
+	var conn *connError
+	switch ctx := x.req.Context(); {
+	case err == nil && !x.denied:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &conn):
+		return err
+	}
+	// The server's own answer to the request is the one that the caller gets, with this reason.
+	x.denied, x.denial = true, err
+	return nil
 }
 
 func (x *exchange) laneKey() laneKey { return laneKey{x.key, x.pools.identity(x.pool)} }
@@ -179,15 +225,21 @@ func (x *exchange) pin(resp *http.Response) (again bool, err error) {
 	case x.pools.opaque != nil || x.origin.sent >= maxLegs:
 		x.origin.end()
 		return false, ErrLegs
-	case x.lane != nil:
+	case x.lane != nil && !resp.Close:
 		return true, nil
+	case x.lane != nil:
+		return true, x.restart() // the server ends the connection, and with it its half of the context
 	}
 	x.pools.origins.learn(x.key, func(o *origin) { o.lanes = true })
 	err = x.restart()
+	again = err == nil && !x.denied
 	if x.leg.conn != nil && resp.ProtoMajor == 1 {
+		if !again {
+			preload(resp)
+		}
 		x.leg.conn.Close() // the server has half a context there, in which no other can begin
 	}
-	return true, err
+	return again, err
 }
 
 // restart begins a handshake on a lane.
@@ -229,7 +281,16 @@ func (x *exchange) warm() error {
 	w.plain, w.warmed = true, true
 	w.cookies = x.cookies
 	err := w.authenticateLane()
-	x.lane, x.cookies = w.lane, w.cookies
+	x.lane, x.cookies, x.denied, x.denial = w.lane, w.cookies, w.denied, err
+	switch {
+	case w.denied || err != nil:
+		x.dropLane()
+	case x.lane.closing:
+		// There is no third request on a connection of this server: the body goes with the tokens.
+		if err = x.newLane(); err == nil {
+			err = x.begin(x.leaf(nil))
+		}
+	}
 	x.out.Target, x.out.Mech, x.out.Delegated, x.out.ChannelBound = w.out.Target, w.out.Mech, w.out.Delegated, w.out.ChannelBound
 	x.out.Legs += w.out.Legs
 	w.origin.end()
@@ -263,6 +324,7 @@ func (x *exchange) authenticateLane() error {
 		x.cookies.keep(x.req, resp)
 		drain(resp)
 		if resp.StatusCode == http.StatusUnauthorized {
+			x.denied = true
 			if e := (*Error)(nil); errors.As(x.out.Err, &e) {
 				return e.Err
 			}
@@ -271,6 +333,25 @@ func (x *exchange) authenticateLane() error {
 		x.lane.used = true
 		return nil
 	}
+}
+
+// errLaneClosed says that a leg could not be sent.
+var errLaneClosed = errors.New("negotiate: the server has closed the connection that its authentication is tied to")
+
+// roundTrip sends a leg on the lane, if that is still there.
+func (l *lane) roundTrip(leg *leg, req *http.Request) (*http.Response, error) {
+	if l.closing || l.conn.Err() != nil {
+		leg.unsent = true
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return nil, errLaneClosed
+	}
+	written := l.written.Load()
+	resp, err := l.conn.RoundTrip(req)
+	l.closing = err == nil && resp.Close
+	leg.unsent = err != nil && l.counts.Load() && l.written.Load() == written
+	return resp, err
 }
 
 // releaseLane hands the lane of a final response on, when its body is read.
@@ -316,18 +397,20 @@ func (x *exchange) recover(err error) error {
 		if err := x.choosePool(); err != nil {
 			return err
 		}
-	case x.lane != nil && x.lane.conn.Err() != nil && x.repeatable():
+	case x.lane != nil && (x.leg.unsent || x.lane.conn.Err() != nil && x.repeatable()):
 		// It was closed between two legs, or while it waited.
 		if x.newLane() != nil {
 			return err
 		}
+	case x.lane == nil && x.pools.opaque == nil && x.asked && wroteInPart(err):
+		// A further leg, which the server cannot have had complete: a proxy may tire of an upload.
 	default:
 		return err
 	}
 	if x.origin.sent > 0 || x.origin.token != nil {
-		leaf := x.leaf(nil)
-		if leaf == nil && x.binds() {
-			leaf = x.origin.leaf // for now: the connection will tell
+		leaf := x.origin.leaf // for now: the connection will tell
+		if x.lane != nil {
+			leaf = x.leaf(nil)
 		}
 		if e := x.begin(leaf); e != nil && !x.origin.early {
 			return err
@@ -339,12 +422,23 @@ func (x *exchange) recover(err error) error {
 	return nil
 }
 
+// wroteInPart reports whether the connection broke while a leg was written.
+func wroteInPart(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "write"
+}
+
 // repeatable reports whether a leg without an answer may be sent again: where it changes nothing on the server,
 // and where it cannot have been complete there.
 func (x *exchange) repeatable() bool {
 	switch x.req.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return true
+	}
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if len(x.req.Header[name]) > 0 {
+			return true // the caller says so, to net/http
+		}
 	}
 	return x.body.source != nil && x.body.length > 0 && !x.body.source.wasRead()
 }

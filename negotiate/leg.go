@@ -20,6 +20,7 @@ type leg struct {
 	gate      *gate // nil: the body is not held back
 	announced bool  // by an Expect of ours
 	token     bool  // it carries one for the origin
+	unsent    bool  // there was no connection any more
 
 	conn   net.Conn // that it went on; nil: not known
 	reused bool
@@ -41,6 +42,9 @@ func (x *exchange) send() (*http.Response, error) {
 		l.header = make(http.Header)
 	}
 	req.Header = l.header
+	// Squid says that the connection of a 401 stays, and closes it a moment later if the origin did not take all of the
+	// body: a leg that went there would be lost.
+	req.Close = req.Close || l.gate != nil && x.lane == nil && x.relayed()
 	x.cookies.apply(l.header)
 	if l.gate != nil && l.header.Get("Expect") == "" {
 		l.header.Set("Expect", "100-continue")
@@ -64,7 +68,7 @@ func (x *exchange) send() (*http.Response, error) {
 
 func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	if x.lane != nil {
-		return x.lane.conn.RoundTrip(req)
+		return x.lane.roundTrip(x.leg, req)
 	}
 	return x.pool.rt.RoundTrip(req)
 }

@@ -71,6 +71,7 @@ func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 	p := &pools{original: base, settings: clone(settings), gateTime: gateTime,
 		expectTime:  settings.ExpectContinueTimeout,
 		connections: &connections{byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}}
+	beForbearing(p.settings)
 	if proxy != nil && settings.Proxy != nil {
 		p.proxy = proxy
 		p.tied = proxy.cred == nil // every tunnel is the user's

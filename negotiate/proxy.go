@@ -3,6 +3,7 @@ package negotiate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -71,7 +72,7 @@ func (p *proxyAuth) install(tr *http.Transport) {
 		if resp.StatusCode != http.StatusProxyAuthRequired {
 			return nil
 		}
-		err := errors.New("the proxy refused the token")
+		var err error = ErrRefused
 		if note := proxyNote(ctx); note != nil {
 			err = note
 		} else if _, found, _ := findChallenge(resp.Header[proxyAskHeader]); !found {
@@ -120,6 +121,15 @@ func (x *exchange) chooseProxy() error {
 	return nil
 }
 
+// relayed reports whether a proxy sees the request and passes it on, whether it is answered or not.
+func (x *exchange) relayed() bool {
+	if x.pools.opaque != nil || x.pools.settings.Proxy == nil || x.req.URL.Scheme != "http" {
+		return false
+	}
+	u, err := x.pools.settings.Proxy(x.req)
+	return err == nil && u != nil && (u.Scheme == "http" || u.Scheme == "https")
+}
+
 // proxyKey is what origins knows a proxy by.
 func (x *exchange) proxyKey() string { return "proxy " + originKey(x.proxyURL) }
 
@@ -151,7 +161,9 @@ func (x *exchange) answerProxy(resp *http.Response) (again bool, err error) {
 	switch {
 	case err != nil:
 	case h.sc != nil && len(token) > 0 && !h.sc.Established():
-		if err = h.step(ctx, token); err == nil && h.token != nil {
+		if err = h.step(ctx, token); err != nil {
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
+		} else if h.token != nil {
 			err = ErrLegs
 		}
 	}
@@ -160,7 +172,7 @@ func (x *exchange) answerProxy(resp *http.Response) (again bool, err error) {
 	case !x.body.again():
 		err = ErrBody
 	case x.proxyTries == maxRestarts:
-		return false, nil // its right
+		err = ErrRefused
 	default:
 		x.proxyTries++
 		x.pools.origins.learn(x.proxyKey(), func(o *origin) { o.asked = time.Now() })

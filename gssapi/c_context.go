@@ -9,6 +9,7 @@ package gssapi
 // #cgo noescape nego_accept_step
 // #cgo nocallback nego_accept_step
 // #cgo nocallback nego_ctx_info
+// #cgo nocallback nego_ctx_initiator
 // #cgo nocallback nego_ctx_export
 // #cgo noescape nego_ctx_import
 // #cgo nocallback nego_ctx_import
@@ -36,6 +37,8 @@ func acceptStep(ctx, cred box, in []byte) result {
 }
 
 func ctxInfo(ctx box) result { return take(C.nego_ctx_info(unsafe.Pointer(ctx))) }
+
+func ctxInitiator(ctx box) result { return take(C.nego_ctx_initiator(unsafe.Pointer(ctx))) }
 
 func ctxExport(ctx box) result { return take(C.nego_ctx_export(unsafe.Pointer(ctx))) }
 

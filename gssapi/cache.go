@@ -37,6 +37,22 @@ const (
 	TicketOKDelegate  TicketFlags = 1 << 18
 )
 
+// ticketFlagNames are those of RFC 4120 section 5.3, RFC 6806 section 11 and RFC 8062 section 3, by bit.
+var ticketFlagNames = [...]string{1: "forwardable", 2: "forwarded", 3: "proxiable", 4: "proxy", 5: "may-postdate", 6: "postdated",
+	7: "invalid", 8: "renewable", 9: "initial", 10: "pre-authent", 11: "hw-authent", 12: "transited-policy-checked",
+	13: "ok-as-delegate", 15: "enc-pa-rep", 16: "anonymous"}
+
+// String lists the flags by name, separated by commas.
+func (f TicketFlags) String() string {
+	var l []string
+	for bit, name := range ticketFlagNames {
+		if name != "" && f&(1<<(31-bit)) != 0 {
+			l = append(l, name)
+		}
+	}
+	return strings.Join(l, ",")
+}
+
 // ReadCache reads a ticket cache through libkrb5, so that every type of cache works
 // (krb5_cc_resolve and krb5_cc_next_cred). An empty name is the default cache, as KRB5CCNAME or krb5.conf choose
 // it. It changes nothing and talks to no KDC; a cache kept by a daemon, such as KCM, is asked for there.

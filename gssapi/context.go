@@ -60,7 +60,7 @@ type SecContext struct {
 
 // Info is what a context has come to (gss_inquire_context, RFC 2743 section 2.2.6).
 type Info struct {
-	Initiator Name      // zero before the context is established
+	Initiator Name      // zero before the context is established; Kerberos without Credential and FlagMutual knows it with the first token
 	Acceptor  Name      // zero where the mechanism does not tell
 	Mech      OID       // the mechanism in use; with SPNEGO the one negotiated, as soon as it is known
 	Flags     Flags     // granted so far
@@ -148,6 +148,12 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 		c.info.Mech = r.mech
 	}
 	c.info.Flags = Flags(r.flags)
+	if c.info.Initiated && len(r.names) > 0 {
+		u := unpack{r.names}
+		if n := u.name(); n.typ == NTKRB5Principal { // other mechanisms say who it may be
+			c.info.Initiator = n
+		}
+	}
 	if r.major&statusContinue == 0 {
 		c.established = true
 		c.info.Expires = expiry(r.lifetime)
@@ -193,6 +199,9 @@ func (l *leg) step() result {
 	}
 	if l.opts.Credential == nil {
 		r := initStep(l.handle.box, nil, l.in)
+		if !r.failed() && r.major&statusContinue != 0 && Flags(r.flags)&FlagMutual == 0 {
+			r.names = ctxInitiator(l.handle.box).out
+		}
 		return l.explain(r, first, &Store{})
 	}
 	pool := l.opts.Credential.pool

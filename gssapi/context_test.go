@@ -368,3 +368,35 @@ func TestInitiatorIsRefused(t *testing.T) {
 		t.Errorf("%+v", err)
 	}
 }
+
+// Whose ticket Kerberos has used shows with the first token, except where the acceptor has to prove itself first, and
+// except for a credential, whose name the caller knows.
+func TestInitiatorKnownEarly(t *testing.T) {
+	user := Principal("user@NEGO.TEST")
+	cred, err := Acquire(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cred.Close()
+	for _, tc := range []struct {
+		mech OID
+		o    Options
+		want Name
+	}{
+		{SPNEGO, Options{}, user},
+		{KRB5, Options{}, user},
+		{SPNEGO, Options{Flags: FlagMutual}, Name{}},
+		{KRB5, Options{Flags: FlagMutual}, Name{}},
+		{SPNEGO, Options{Credential: cred}, Name{}},
+	} {
+		tc.o.Mech = tc.mech
+		c := NewInitiator(www, &tc.o)
+		if _, err := c.Step(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		if got := c.Info().Initiator; got != tc.want {
+			t.Errorf("%v, %v: %q", tc.mech, tc.o.Flags, got)
+		}
+		c.Close()
+	}
+}

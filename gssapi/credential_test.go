@@ -209,6 +209,9 @@ func TestReadCache(t *testing.T) {
 	if tgt == nil || tgt.Flags&TicketInitial == 0 || tgt.Flags&TicketForwardable == 0 || time.Until(tgt.End) < time.Hour || tgt.Start.After(time.Now()) {
 		t.Errorf("%+v", tgt)
 	}
+	if got := tgt.Flags.String(); !strings.HasPrefix(got, "forwardable,") || !strings.Contains(got, "initial,pre-authent") {
+		t.Error(got)
+	}
 	if !slices.ContainsFunc(c.Tickets, func(t Ticket) bool {
 		return t.Server == "HTTP/www.nego.test@NEGO.TEST" && strings.HasPrefix(t.Encryption, "aes")
 	}) {

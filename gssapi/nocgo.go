@@ -23,6 +23,7 @@ func credFree(cred box)                          {}
 func initStep(ctx, cred box, in []byte) result   { return unavailable }
 func acceptStep(ctx, cred box, in []byte) result { return unavailable }
 func ctxInfo(ctx box) result                     { return unavailable }
+func ctxInitiator(ctx box) result                { return unavailable }
 func ctxExport(ctx box) result                   { return unavailable }
 func ctxImport(token []byte) result              { return unavailable }
 func ctxFree(ctx box)                            {}

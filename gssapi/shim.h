@@ -83,6 +83,7 @@ nego_result nego_ctx_new(const void *text, size_t text_len, const void *type, si
 nego_result nego_init_step(void *ctx, void *cred, const void *in, size_t in_len);
 nego_result nego_accept_step(void *ctx, void *cred, const void *in, size_t in_len);
 nego_result nego_ctx_info(void *ctx);
+nego_result nego_ctx_initiator(void *ctx);
 nego_result nego_ctx_export(void *ctx);
 nego_result nego_ctx_import(const void *in, size_t in_len);
 nego_result nego_ctx_free(void *ctx);

@@ -163,6 +163,29 @@ nego_result nego_ctx_info(void *ctx)
 	return r;
 }
 
+/*
+ * The initiator's name, as far as it is known: a context that waits for nothing that the mechanism needs, but for the
+ * end of SPNEGO, knows whose ticket it has used. Empty where it does not, and in Heimdal, which has no name until it is done.
+ */
+nego_result nego_ctx_initiator(void *ctx)
+{
+	nego_result r = { 0 };
+#ifndef NEGO_HEIMDAL
+	nego_pack p = { 0 };
+	nego_ctx *c = ctx;
+	gss_name_t initiator = GSS_C_NO_NAME;
+	OM_uint32 minor, ignored;
+	OM_uint32 major = gss_inquire_context(&minor, c->ctx, &initiator, NULL, NULL, NULL, NULL, NULL, NULL);
+	if (!GSS_ERROR(major) && initiator != GSS_C_NO_NAME)
+		nego_put_name(&minor, &p, initiator);
+	gss_release_name(&ignored, &initiator);
+	nego_out_pack(&r, &p);
+#else
+	(void)ctx;
+#endif
+	return r;
+}
+
 nego_result nego_ctx_export(void *ctx)
 {
 	nego_result r = { 0 };

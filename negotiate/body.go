@@ -68,14 +68,14 @@ func (b *body) take(leg *http.Request, g *gate) {
 		// Or net/http reads the first byte to see whether there is a body.
 		leg.TransferEncoding = []string{"chunked"}
 	}
-	leg.Body = &gated{leg.Body, g}
+	leg.Body = newGated(leg.Body, g)
 	getBody := b.getBody
 	leg.GetBody = func() (io.ReadCloser, error) {
 		r, err := getBody()
 		if err != nil {
 			return nil, err
 		}
-		return &gated{r, g}, nil
+		return newGated(r, g), nil
 	}
 }
 

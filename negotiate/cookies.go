@@ -17,18 +17,17 @@ const (
 // cookies are those that a response sets which the caller never sees. Load balancers set them there, and
 // want them back with the next request.
 type cookies struct {
-	lines []string // of Set-Cookie, as they came
-	sent  []string // the pairs for the Cookie field of the next leg
-	set   bool     // sent counts
+	from []*http.Response // whose cookies these are
+	sent []string         // the pairs for the Cookie field of the next leg
+	set  bool             // sent counts
 }
 
-// keep takes the cookies of an intermediate response.
+// keep takes the cookies of a response that may be an intermediate one. They are taken once.
 func (c *cookies) keep(req *http.Request, resp *http.Response) {
-	lines := resp.Header[setCookieHeader]
-	if len(lines) == 0 {
+	if len(resp.Header[setCookieHeader]) == 0 || slices.Contains(c.from, resp) {
 		return
 	}
-	c.lines = append(c.lines, lines...)
+	c.from = append(c.from, resp)
 	if !c.set {
 		c.sent, c.set = pairs(req.Header[cookieHeader]), true
 	}
@@ -60,13 +59,19 @@ func (c *cookies) apply(h http.Header) {
 
 // restore puts the cookies of intermediate responses in front of those of the final one, for the caller's jar.
 func (c *cookies) restore(resp *http.Response) {
-	if len(c.lines) == 0 {
+	var lines []string
+	for _, r := range c.from {
+		if r != resp { // it may have become the final one
+			lines = append(lines, r.Header[setCookieHeader]...)
+		}
+	}
+	if len(lines) == 0 {
 		return
 	}
 	if resp.Header == nil {
 		resp.Header = make(http.Header)
 	}
-	resp.Header[setCookieHeader] = slices.Concat(c.lines, resp.Header[setCookieHeader])
+	resp.Header[setCookieHeader] = append(lines, resp.Header[setCookieHeader]...)
 }
 
 // pairs splits the lines of Cookie.

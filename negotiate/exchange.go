@@ -60,6 +60,7 @@ func newExchange(t *Transport, pools *pools, req *http.Request) *exchange {
 func (x *exchange) run() (*http.Response, error) {
 	resp, err := x.legs()
 	x.body.release()
+	x.pools.leave(x.pool)
 	x.origin.end()
 	x.proxy.end()
 	if holder, ok := x.req.Context().Value(holderKey{}).(*Outcome); ok && holder != nil {
@@ -166,7 +167,7 @@ var errUser = errors.New("the user of the default ticket cache keeps changing")
 
 // begin makes the first token of a fresh context, for connections of the right user.
 func (x *exchange) begin(leaf *x509.Certificate) error {
-	err := x.beginHere(leaf)
+	err := x.beginHere(leaf, true)
 	for try := 0; err == errUser && try < maxRestarts; try++ {
 		if x.lane != nil { // its handshake would be another's
 			return err
@@ -174,24 +175,30 @@ func (x *exchange) begin(leaf *x509.Certificate) error {
 		if err := x.choosePool(); err != nil {
 			return err
 		}
-		err = x.beginHere(leaf)
+		err = x.beginHere(leaf, true)
 	}
 	return err
 }
 
-// beginHere makes it for the pool that was chosen. With the default credential the user may have changed since.
-func (x *exchange) beginHere(leaf *x509.Certificate) error {
+// beginHere makes it for the pool that was chosen. With the default credential the user may have changed since; the
+// leg may then move to the connections of the token's user, or not.
+func (x *exchange) beginHere(leaf *x509.Certificate, move bool) error {
 	x.out.Target = x.origin.target
 	if leaf == nil && x.t.ChannelBinding == BindRequired {
 		return ErrBinding
 	}
-	err := x.origin.begin(x.req.Context(), leaf)
+	before, err := x.userBefore()
+	if err != nil {
+		return err
+	}
+	err = x.origin.begin(x.req.Context(), leaf)
 	x.note()
-	if err == nil && x.t.Credential == nil {
-		err = x.tie()
+	if err == nil {
+		err = x.tie(before, move)
 	}
 	if err != nil {
 		x.origin.end()
+		x.out.Delegated, x.out.ChannelBound = false, false // it is not sent
 	}
 	return err
 }
@@ -200,6 +207,9 @@ func (x *exchange) beginHere(leaf *x509.Certificate) error {
 func (x *exchange) proceed(token []byte) error {
 	err := x.origin.step(x.req.Context(), token)
 	x.note()
+	if err == nil {
+		x.recognize()
+	}
 	return err
 }
 
@@ -253,8 +263,10 @@ func (x *exchange) reply(resp *http.Response, token []byte) (again bool, err err
 		x.out.Target = h.target
 		return false, x.admission.err
 	}
+	x.cookies.keep(x.req, resp) // for a lane, on which there are legs before the next one of this request
 	if h.sc == nil || h.sent == 0 {
 		// A token in the first challenge is nothing that an initiator can use.
+		h.early = false // also where one was meant to be; none went out
 		return x.start(resp)
 	}
 	if len(token) > 0 && !h.sc.Established() {
@@ -304,6 +316,8 @@ func (x *exchange) leaf(resp *http.Response) *x509.Certificate {
 		return x.lane.certificate()
 	case resp != nil && resp.TLS != nil && len(resp.TLS.PeerCertificates) > 0:
 		return resp.TLS.PeerCertificates[0]
+	case resp != nil && x.leg.conn != nil:
+		return peerCertificate(x.leg.conn) // of a dialer whose connections net/http does not know
 	}
 	return nil
 }
@@ -347,14 +361,15 @@ func (x *exchange) deliver(resp *http.Response) (*http.Response, error) {
 	x.remember(resp)
 	resp.Request = x.shown
 	x.cookies.restore(resp)
-	x.explain(resp)
 	final, err := x.verify(resp)
+	x.explain(resp)
 	if err != nil {
 		abandon(resp)
 		x.dropLane()
 		return nil, err
 	}
 	x.releaseLane(final)
+	x.releasePool(final)
 	return final, nil
 }
 
@@ -382,8 +397,12 @@ func (x *exchange) explain(resp *http.Response) {
 	switch resp.StatusCode {
 	case http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge:
 		if x.origin.size > largeToken {
-			x.out.Err = x.wrap(authenticate, resp.StatusCode, fmt.Errorf("the server may limit the size of a request's header "+
-				"to less than it takes: the token alone is %d bytes there; raise that limit, or put the user into fewer groups", x.origin.size))
+			err := fmt.Errorf("the server may limit the size of a request's header to less than it takes: the token alone "+
+				"is %d bytes there; raise that limit, or put the user into fewer groups", x.origin.size)
+			if e := (*Error)(nil); errors.As(x.out.Err, &e) {
+				err = fmt.Errorf("%w; %w", err, e.Err) // an error page proves nothing either
+			}
+			x.out.Err = x.wrap(authenticate, resp.StatusCode, err)
 		}
 	}
 }

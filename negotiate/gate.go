@@ -14,81 +14,145 @@ const gateTime = time.Second
 // gate holds the body of one leg back until the server has spoken. The header field Expect alone does not do
 // that: where a response leaves the connection open, net/http sends the body behind it all the same.
 type gate struct {
-	ctx     context.Context
-	chunked bool // the body ends where it ends
-	wait    time.Duration
+	ctx  context.Context
+	wait time.Duration
+	late func() // called if the server has said nothing
 
-	once    sync.Once
-	verdict chan struct{}
-	pass    bool // valid once verdict is closed
+	decided chan struct{} // closed with the verdict
 
-	timing sync.Once
-	timer  *time.Timer
-	late   func() // the server has said nothing
+	mu      sync.Mutex
+	verdict verdict
+	kept    bool // silence does not open it any more
+	timer   *time.Timer
 }
 
-func newGate(ctx context.Context, chunked bool, late func()) *gate {
-	return &gate{ctx: ctx, chunked: chunked, wait: gateTime, verdict: make(chan struct{}), late: late}
+// verdict is what becomes of a body behind a gate.
+type verdict int
+
+const (
+	undecided verdict = iota
+	pass              // it is sent
+	end               // it ends before it has begun, in good order, so that the connection can be used again
+	fail              // sending it fails, which breaks the connection
+)
+
+func newGate(ctx context.Context, wait time.Duration, late func()) *gate {
+	return &gate{ctx: ctx, wait: wait, late: late, decided: make(chan struct{})}
 }
 
 // decide opens the gate or closes it for good. The first verdict counts.
-func (g *gate) decide(pass bool) {
-	g.once.Do(func() {
-		g.pass = pass
-		close(g.verdict)
-	})
-	g.timing.Do(func() {}) // a timer has no use any more
+func (g *gate) decide(v verdict) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.decideLocked(v)
+}
+
+func (g *gate) decideLocked(v verdict) {
+	if g.verdict != undecided {
+		return
+	}
+	g.verdict = v
+	close(g.decided)
 	if g.timer != nil {
 		g.timer.Stop()
 	}
 }
 
-// decided reports whether there is a verdict.
-func (g *gate) decided() bool {
-	select {
-	case <-g.verdict:
-		return true
-	default:
-		return false
+// keep has the gate hold the body until there is a verdict, however long that takes.
+func (g *gate) keep() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.kept = true
+	if g.timer != nil {
+		g.timer.Stop()
 	}
 }
 
+// silence is called when the server has had its time.
+func (g *gate) silence() {
+	g.mu.Lock()
+	open := g.verdict == undecided && !g.kept
+	if open {
+		g.decideLocked(pass)
+	}
+	g.mu.Unlock()
+	if open {
+		g.late()
+	}
+}
+
+// holds reports whether the body is held back.
+func (g *gate) holds() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.verdict == undecided
+}
+
 // enter waits for the verdict. The sender asks for the body once the header is out, so the time begins here.
-func (g *gate) enter() error {
-	g.timing.Do(func() {
-		g.timer = time.AfterFunc(g.wait, func() {
-			g.late()
-			g.decide(true)
-		})
-	})
+// A body that its sender has closed meanwhile is not waited for.
+func (g *gate) enter(closed <-chan struct{}) error {
+	g.mu.Lock()
+	if g.timer == nil && g.verdict == undecided && !g.kept {
+		g.timer = time.AfterFunc(g.wait, g.silence)
+	}
+	g.mu.Unlock()
 	select {
-	case <-g.verdict:
+	case <-g.decided:
+	case <-closed:
+		return errOver
 	case <-g.ctx.Done():
 		return context.Cause(g.ctx)
 	}
-	switch {
-	case g.pass:
+	switch g.verdict { // which does not change any more
+	case pass:
 		return nil
-	case g.chunked:
-		return io.EOF // an end in good order, so that the connection can be used again
+	case end:
+		return io.EOF
 	}
 	return errOver
 }
 
-// gated is a body behind a gate.
+// gated is a body behind a gate. net/http may close it and get another one, for another connection, which
+// waits behind the same gate.
 type gated struct {
 	io.ReadCloser
-	gate *gate
+	gate   *gate
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newGated(body io.ReadCloser, g *gate) *gated {
+	return &gated{ReadCloser: body, gate: g, closed: make(chan struct{})}
 }
 
 func (b *gated) Read(p []byte) (int, error) {
-	if err := b.gate.enter(); err != nil {
+	if err := b.gate.enter(b.closed); err != nil {
 		return 0, err
 	}
 	return b.ReadCloser.Read(p)
 }
 
 func (b *gated) Close() error {
-	b.gate.decide(false)
+	b.once.Do(func() { close(b.closed) })
+	return b.ReadCloser.Close()
+}
+
+// heldBody is the body of a response whose request's body is held back. Once the sender learns that it is not
+// wanted, the connection may break, so that has to wait until the response is read.
+type heldBody struct {
+	io.ReadCloser
+	gate *gate
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.gate.decide(fail)
+	}
+	return n, err
+}
+
+func (b *heldBody) Close() error {
+	b.gate.decide(fail)
 	return b.ReadCloser.Close()
 }

@@ -134,8 +134,8 @@ func bodies(t testing.TB) (text []byte, all map[string]func() (body io.Reader, l
 			return r, -1
 		},
 		"one shot with length": func() (io.Reader, int64) { return hidden{bytes.NewReader(text)}, int64(len(text)) },
-		"16 MiB chunked":       func() (io.Reader, int64) { return &generator{n: uploadBytes}, -1 },
-		"16 MiB with length":   func() (io.Reader, int64) { return &generator{n: uploadBytes}, uploadBytes },
+		"16 MiB chunked":       func() (io.Reader, int64) { return &flood{n: uploadBytes}, -1 },
+		"16 MiB with length":   func() (io.Reader, int64) { return &flood{n: uploadBytes}, uploadBytes },
 		"16 MiB bytes":         func() (io.Reader, int64) { return bytes.NewReader(large()), 0 },
 	}
 }

@@ -77,14 +77,14 @@ func newScripted(t *testing.T, overTLS bool) *scripted {
 		token, err := requestToken(r.Header)
 		if err != nil {
 			w.Header().Set("WWW-Authenticate", "Negotiate")
-			http.Error(w, "a token, please", 401)
+			http.Error(w, "a token, please", http.StatusUnauthorized)
 			return
 		}
 		sc := gssapi.NewAcceptor(&gssapi.Options{ChannelBinding: bindings})
 		defer sc.Close()
 		out, err := sc.Step(r.Context(), token)
 		if err != nil || !sc.Established() {
-			http.Error(w, fmt.Sprint("no context: ", err), 403)
+			http.Error(w, fmt.Sprint("no context: ", err), http.StatusForbidden)
 			return
 		}
 		outer, offered := readToken(t, token)

@@ -106,7 +106,7 @@ func TestInteropProxyMidUpload(t *testing.T) {
 		}
 		if _, err := a.Authenticate(w, r); err != nil {
 			// With a text: net/http loses an answer without one if the connection breaks within 50 ms.
-			http.Error(w, "who are you?", 401)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
 		}
 		n, err := io.Copy(io.Discard, r.Body)
@@ -122,7 +122,7 @@ func TestInteropProxyMidUpload(t *testing.T) {
 		}
 		// What cannot ends with the 401.
 		for _, length := range []int64{-1, uploadBytes} {
-			req := newRequest(t, "POST", s.URL, hidden{&generator{n: uploadBytes}})
+			req := newRequest(t, "POST", s.URL, hidden{&flood{n: uploadBytes}})
 			req.ContentLength = length
 			resp, _ := do(t, client, req)
 			if resp.StatusCode != 401 || !errors.Is(OutcomeOf(resp).Err, ErrBody) {

@@ -201,10 +201,10 @@ func idleLanes(tr *Transport) (n int) {
 	return n
 }
 
-// A generator makes a body of n bytes that are the same each time, and at no two places alike for long.
-type generator struct{ n, at int64 }
+// A flood makes a body of n bytes that are the same each time, and at no two places alike for long.
+type flood struct{ n, at int64 }
 
-// period is what a generator repeats: a prime number of bytes, so that no cut at a round number fits.
+// period is what a flood repeats: a prime number of bytes, so that no cut at a round number fits.
 var period = func() []byte {
 	b := make([]byte, 65521)
 	x := uint64(1)
@@ -215,7 +215,7 @@ var period = func() []byte {
 	return b
 }()
 
-func (g *generator) Read(p []byte) (int, error) {
+func (g *flood) Read(p []byte) (int, error) {
 	if g.at == g.n {
 		return 0, io.EOF
 	}
@@ -228,6 +228,6 @@ func (g *generator) Read(p []byte) (int, error) {
 func generated(n int64) []byte {
 	var b bytes.Buffer
 	b.Grow(int(n))
-	_, _ = io.Copy(&b, &generator{n: n})
+	_, _ = io.Copy(&b, &flood{n: n})
 	return b.Bytes()
 }

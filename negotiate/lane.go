@@ -70,14 +70,19 @@ func (l *lane) watchTLS(tr *http.Transport) {
 	if dial := tr.DialTLSContext; dial != nil {
 		tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := dial(ctx, network, addr)
-			if t, ok := c.(*tls.Conn); ok && err == nil {
+			if err != nil {
+				return nil, err
+			}
+			if t, ok := c.(*tls.Conn); ok {
 				if err := t.HandshakeContext(ctx); err != nil {
 					c.Close()
 					return nil, err
 				}
+			}
+			if t, ok := c.(interface{ ConnectionState() tls.ConnectionState }); ok {
 				l.see(t.ConnectionState())
 			}
-			return c, err
+			return c, nil
 		}
 	}
 }
@@ -287,8 +292,9 @@ func (x *exchange) warm() error {
 		w.proxy = x.pools.proxy.handshake(w.proxyURL)
 		defer w.proxy.end()
 	}
+	w.cookies = x.cookies
 	err := w.authenticateLane()
-	x.lane, x.denied, x.denial = w.lane, w.denied, err
+	x.lane, x.cookies, x.denied, x.denial = w.lane, w.cookies, w.denied, err
 	switch {
 	case w.denied || err != nil:
 		x.dropLane()
@@ -328,6 +334,7 @@ func (x *exchange) authenticateLane() error {
 		if again {
 			continue
 		}
+		x.cookies.keep(x.req, resp)
 		drain(resp)
 		switch resp.StatusCode {
 		case http.StatusProxyAuthRequired:
@@ -417,7 +424,7 @@ func (x *exchange) recover(err error) error {
 		return err
 	}
 	if x.origin.sent > 0 || x.origin.token != nil {
-		leaf := x.origin.leaf
+		leaf := x.origin.leaf // for now: the connection will tell
 		if x.lane != nil {
 			leaf = x.leaf(nil)
 		}

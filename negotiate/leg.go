@@ -8,6 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // leg is the request as it goes out once.
@@ -27,8 +30,8 @@ type leg struct {
 func (x *exchange) send() (*http.Response, error) {
 	l := &leg{x: x}
 	x.leg = l
-	if x.mayNeedBodyAgain() {
-		l.gate = newGate(x.req.Context(), x.body.length <= 0, func() {
+	if wait := x.holdTime(); wait > 0 {
+		l.gate = newGate(x.req.Context(), wait, func() {
 			x.pools.origins.learn(x.key, func(o *origin) { o.deaf = true })
 		})
 	}
@@ -70,7 +73,18 @@ func (x *exchange) roundTrip(req *http.Request) (*http.Response, error) {
 	return x.pool.rt.RoundTrip(req)
 }
 
-// mayNeedBodyAgain reports whether a leg's body is held back until the server has spoken. Where it could be sent
+// holdTime is how long a leg's body is held back if the server says nothing; zero is not at all.
+func (x *exchange) holdTime() time.Duration {
+	switch {
+	case x.mayNeedBodyAgain():
+		return x.pools.gateTime
+	case x.body.src != nil && httpguts.HeaderValuesContainsToken(x.req.Header["Expect"], "100-continue"):
+		return x.pools.expectTime // the caller has announced it, and net/http does not wait here
+	}
+	return 0
+}
+
+// mayNeedBodyAgain reports whether a leg should not send its body before the server has spoken. Where it could be sent
 // again that is for the first leg alone, and for servers that speak.
 func (x *exchange) mayNeedBodyAgain() bool {
 	switch {
@@ -94,9 +108,9 @@ func (l *leg) trace(ctx context.Context) context.Context {
 	x := l.x
 	hooks := &httptrace.ClientTrace{}
 	if l.gate != nil {
-		hooks.Got100Continue = func() { l.gate.decide(true) }
+		hooks.Got100Continue = func() { l.gate.decide(pass) }
 	}
-	if x.origin.token != nil || x.origin.early {
+	if x.origin.token != nil || x.origin.early || x.binds() {
 		hooks.GotConn = l.gotConn
 	}
 	if x.pools.proxy != nil {
@@ -113,7 +127,7 @@ func (l *leg) trace(ctx context.Context) context.Context {
 func (l *leg) gotConn(info httptrace.GotConnInfo) {
 	x := l.x
 	l.conn, l.reused = info.Conn, info.Reused
-	if !l.bindsLate() {
+	if !l.bindsLate() || x.origin.token == nil && !l.token && !x.origin.early {
 		return
 	}
 	leaf := peerCertificate(info.Conn)
@@ -132,7 +146,7 @@ func (l *leg) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	// Without a token the server asks, and then the answer is made again.
-	if x.beginHere(leaf) == nil {
+	if x.beginHere(leaf, false) == nil {
 		l.setToken()
 	}
 }
@@ -158,35 +172,40 @@ func (l *leg) judge(resp *http.Response) {
 		return
 	}
 	if resp == nil {
-		l.gate.decide(false)
+		l.gate.decide(fail)
 		return
 	}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusExpectationFailed:
-		if l.gate.chunked {
-			l.gate.decide(false)
+		if l.x.body.length <= 0 {
+			l.gate.decide(end)
+			return
 		}
-		// Else the connection breaks as soon as the sender learns of it, and the response is still to be read.
+		// Else the connection breaks as soon as the sender learns of it, and the response is still to be read. Until then
+		// time does not count: the token for the next leg may take long.
+		l.gate.keep()
 	default:
-		l.gate.decide(true)
+		l.gate.decide(pass)
 	}
 }
 
 // refuse is called when nobody wants the response of this leg any more.
 func (l *leg) refuse() {
 	if l.gate != nil {
-		l.gate.decide(false)
+		l.gate.decide(fail)
 	}
 }
 
 // holds reports whether the body is held back.
-func (l *leg) holds() bool { return l.gate != nil && !l.gate.decided() }
+func (l *leg) holds() bool { return l.gate != nil && l.gate.holds() }
 
 // settle is called with the final response. If the body was held back until now, it is not sent.
 func (l *leg) settle(resp *http.Response) {
-	if !l.holds() {
-		return
+	switch {
+	case !l.holds():
+	case resp.Body == nil, resp.Body == http.NoBody:
+		l.refuse()
+	default:
+		resp.Body = &heldBody{resp.Body, l.gate}
 	}
-	preload(resp) // what the server says is saved before the connection breaks
-	l.gate.decide(false)
 }

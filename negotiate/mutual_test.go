@@ -183,7 +183,9 @@ func TestForgedProof(t *testing.T) {
 
 // A client that asked for no proof has none to check: a server without mutual authentication.
 func TestProofOfAMechanismWithoutIt(t *testing.T) {
-	x := &exchange{t: &Transport{Mutual: MutualRequired}, req: newRequest(t, "GET", "http://localhost", nil), out: &Outcome{}}
+	tr := &Transport{Mutual: MutualRequired}
+	x := newExchange(tr, tr.pools(), newRequest(t, "GET", "http://localhost", nil))
+	x.pool = x.pools.get(identity{})
 	sc, token := initiate(t, gssapi.Service("HTTP", "localhost"), nil) // FlagMutual is not asked for
 	acceptor := gssapi.NewAcceptor(nil)
 	defer acceptor.Close()

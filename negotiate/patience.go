@@ -3,6 +3,7 @@ package negotiate
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -63,6 +64,15 @@ func (c *patientConn) Close() error {
 func (c *patientConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.wait(err)
+	return n, err
+}
+
+// ReadFrom keeps what the connection has for files.
+func (c *patientConn) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(c.Conn, r)
+	if wroteInPart(err) {
+		c.wait(err)
+	}
 	return n, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nego-sso/nego/gssapi"
 )
@@ -36,27 +37,40 @@ type pools struct {
 	settings *http.Transport   // to be cloned; sends nothing itself
 	proxy    *proxyAuth        // nil: proxies are not answered
 
-	origins origins
+	*connections
+	origins    origins
+	gateTime   time.Duration // how long a body is held back
+	expectTime time.Duration // the same where the caller has announced it: Base's ExpectContinueTimeout
+}
 
+// connections are what has to be closed when a Transport is dropped. They hold nothing that may lead back to it.
+type connections struct {
 	mu    sync.Mutex
 	byID  map[identity]*pool
+	uses  uint64
 	tied  bool // tokens of the default credential were sent, so that its user matters
 	lanes map[laneKey][]*lane
 }
 
 // pool is the connections of one identity.
 type pool struct {
-	id identity
-	rt http.RoundTripper
-	tr *http.Transport // rt, where it is one
+	id   identity
+	rt   http.RoundTripper
+	tr   *http.Transport // rt, where it is one
+	last uint64          // when it was chosen, in the count of pools.uses
 }
+
+// maxPools bounds how many identities have connections at a time: there may be a Target for each URL.
+const maxPools = 100
 
 func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 	settings, ok := base.(*http.Transport)
 	if !ok {
-		return &pools{original: base, opaque: base}
+		return &pools{original: base, opaque: base, gateTime: gateTime, connections: new(connections)}
 	}
-	p := &pools{original: base, settings: clone(settings), byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}
+	p := &pools{original: base, settings: clone(settings), gateTime: gateTime,
+		expectTime:  settings.ExpectContinueTimeout,
+		connections: &connections{byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}}
 	beForbearing(p.settings)
 	if proxy != nil && settings.Proxy != nil {
 		p.proxy = proxy
@@ -69,6 +83,8 @@ func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 // clone copies the settings of a transport.
 func clone(settings *http.Transport) *http.Transport {
 	own := settings.Clone()
+	// The sender's own wait would come before the gate's, and be as long as it likes.
+	own.ExpectContinueTimeout = 0
 	if own.TLSNextProto["h2"] != nil {
 		// golang.org/x/net/http2 was configured by hand. Its connections are in a pool that a clone shares;
 		// those of net/http itself are not.
@@ -107,9 +123,13 @@ func (p *pools) get(id identity) *pool {
 		return &pool{id: id, rt: p.opaque}
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	q := p.byID[id]
+	var old *pool
 	if q == nil {
+		if len(p.byID) >= maxPools {
+			old = p.oldest()
+			delete(p.byID, old.id)
+		}
 		tr := p.settings.Clone()
 		if id.http1 {
 			tr = p.cloneHTTP1()
@@ -117,7 +137,44 @@ func (p *pools) get(id identity) *pool {
 		q = &pool{id: id, rt: tr, tr: tr}
 		p.byID[id] = q
 	}
+	p.uses++
+	q.last = p.uses
+	p.mu.Unlock()
+	p.leave(old)
 	return q
+}
+
+func (p *pools) oldest() (old *pool) {
+	for _, q := range p.byID {
+		if old == nil || q.last < old.last {
+			old = q
+		}
+	}
+	return old
+}
+
+// leave is called when a request is done with a pool. If that is not the one of its identity any more, its connections
+// close: the request may have made net/http keep those again.
+func (p *pools) leave(q *pool) {
+	if q == nil || q.tr == nil {
+		return
+	}
+	p.mu.Lock()
+	live := p.byID[q.id] == q
+	p.mu.Unlock()
+	if !live {
+		q.tr.CloseIdleConnections()
+	}
+}
+
+// retire takes a pool out of use.
+func (p *pools) retire(q *pool) {
+	p.mu.Lock()
+	if p.byID[q.id] == q {
+		delete(p.byID, q.id)
+	}
+	p.mu.Unlock()
+	p.leave(q)
 }
 
 // identity returns whose a pool is, as far as that is known by now.
@@ -146,7 +203,8 @@ func (p *pools) tie(q *pool, user gssapi.Name) bool {
 	return q.id.user == user
 }
 
-// forget closes the connections of a user who is no longer the one. Those in use close when they are done.
+// forget closes the connections of a user who is no longer the one. Those in use close when they are done: net/http
+// sees to that, and leave where a request was about to use one.
 func (p *pools) forget(user gssapi.Name) {
 	p.mu.Lock()
 	var old []*pool
@@ -173,7 +231,7 @@ func (p *pools) forget(user gssapi.Name) {
 }
 
 // closeIdle closes what is not in use. A Base that is no *http.Transport is the caller's.
-func (p *pools) closeIdle() {
+func (p *connections) closeIdle() {
 	p.mu.Lock()
 	var all []*http.Transport
 	for _, q := range p.byID {
@@ -222,7 +280,7 @@ func (p *pools) idleLane(key laneKey) *lane {
 // keepLane takes a lane back.
 func (p *pools) keepLane(key laneKey, l *lane) {
 	p.mu.Lock()
-	keep := len(p.lanes[key]) < maxIdleLanes
+	keep := p.byID[key.id] != nil && len(p.lanes[key]) < maxIdleLanes // else its user is not the one any more
 	if keep {
 		l.wait(func() { p.dropLane(key, l) })
 		p.lanes[key] = append(p.lanes[key], l)

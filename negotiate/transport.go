@@ -210,7 +210,7 @@ func (t *Transport) pools() *pools {
 			proxy = &proxyAuth{cred: t.Credential, mech: t.Mech, trace: t.Trace}
 		}
 		t.inner = newPools(base, proxy)
-		runtime.AddCleanup(t, (*pools).closeIdle, t.inner)
+		runtime.AddCleanup(t, (*connections).closeIdle, t.inner.connections)
 	})
 	return t.inner
 }

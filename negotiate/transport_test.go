@@ -550,6 +550,21 @@ func TestOwnHTTP2Connections(t *testing.T) {
 	}
 }
 
+// A Transport inside of its own Base, as one that extends http.Transport has it, is dropped all the same.
+func TestDroppedTransportInItsBase(t *testing.T) {
+	s := protect(t, new(Authenticator))
+	func() {
+		type extended struct {
+			http.Transport
+			inner *Transport
+		}
+		e := new(extended)
+		e.inner = &Transport{Base: &e.Transport}
+		get(t, &http.Client{Transport: e.inner}, s.URL)
+	}()
+	waitFor(t, func() bool { runtime.GC(); return s.closed.Load() == 1 }, "the connection of a dropped Transport is closed")
+}
+
 func TestDroppedTransport(t *testing.T) {
 	s := protect(t, new(Authenticator))
 	func() { get(t, &http.Client{Transport: &Transport{}}, s.URL) }()

@@ -2,6 +2,8 @@ package negotiate
 
 import (
 	"context"
+	"io"
+	"net/http"
 
 	"github.com/nego-sso/nego/gssapi"
 )
@@ -9,28 +11,50 @@ import (
 // nobody is the user of a default credential that is not there.
 var nobody = gssapi.NewName("", gssapi.NTAnonymous)
 
+// follows reports whether connections are apart by user: with the default credential that is who it is now.
+func (x *exchange) follows() bool { return x.t.Credential == nil && x.pools.opaque == nil }
+
 // user is who a token with the default credential is for, now.
-func (x *exchange) user() gssapi.Name {
+func (x *exchange) user() (gssapi.Name, error) {
 	u, err := gssapi.DefaultInitiator(x.req.Context(), x.admission.target)
-	if err != nil {
-		return nobody
+	if err == nil {
+		return u, nil
 	}
-	return u
+	if ctx := x.req.Context(); ctx.Err() != nil {
+		return gssapi.Name{}, context.Cause(ctx) // which says nothing about the user
+	}
+	return nobody, nil
+}
+
+// initiator is who a token was made for, where the library says so: for Kerberos without mutual authentication at
+// once, else with the last token.
+func initiator(sc *gssapi.SecContext) (u gssapi.Name, known bool) {
+	u = sc.Info().Initiator
+	return u, u.Type() == gssapi.NTKRB5Principal
 }
 
 // choosePool picks the connections of the request's identity. With the default credential, once it was used, that
 // takes a look at whose it is; the connections of a former user are closed.
 func (x *exchange) choosePool() error {
 	id := x.admission.identity(x.known.http1)
-	if x.t.Credential == nil && x.pools.matters() {
-		id.user = x.user()
-		if ctx := x.req.Context(); ctx.Err() != nil {
-			return context.Cause(ctx)
+	if x.follows() && x.pools.matters() {
+		var err error
+		if id.user, err = x.user(); err != nil {
+			return err
 		}
 		x.belong(id.user)
 	}
-	x.pool = x.pools.get(id)
+	x.move(x.pools.get(id))
 	return nil
+}
+
+// move changes the connections that legs go on.
+func (x *exchange) move(q *pool) {
+	old := x.pool
+	x.pool = q
+	if old != q {
+		x.pools.leave(old)
+	}
 }
 
 // belong records the user that the origin knows.
@@ -45,15 +69,81 @@ func (x *exchange) belong(user gssapi.Name) {
 	}
 }
 
-// tie is called with a token that is about to go out, and fails if the connections are not its user's.
-func (x *exchange) tie() error {
-	if x.pools.opaque != nil {
+// userBefore is the user before a token is made, where the connections are not anybody's yet.
+func (x *exchange) userBefore() (gssapi.Name, error) {
+	if !x.follows() || x.pools.matters() {
+		return gssapi.Name{}, nil
+	}
+	return x.user()
+}
+
+// tie is called with a token that is about to go out, and makes the connections its user's, or moves to those of its
+// user. Where the library does not say for whom it made the token, that must be the user before it and after it, and
+// errUser says that the two differ.
+func (x *exchange) tie(before gssapi.Name, move bool) error {
+	if !x.follows() {
 		return nil
 	}
-	user := x.user()
+	user, known := initiator(x.origin.sc)
+	if !known {
+		var err error
+		if user, err = x.user(); err != nil {
+			return err
+		}
+		if !before.IsZero() && before != user {
+			return errUser
+		}
+	}
 	if !x.pools.tie(x.pool, user) {
-		return errUser
+		if !known || !move {
+			return errUser
+		}
+		x.moveTo(user)
 	}
 	x.belong(user)
 	return nil
+}
+
+// moveTo makes the connections of a user those that legs go on.
+func (x *exchange) moveTo(user gssapi.Name) {
+	id := x.pools.identity(x.pool)
+	id.user = user
+	x.move(x.pools.get(id))
+}
+
+// recognize is called when the peer has answered a token. If the context says only now for whom the token was made, and
+// that is not whose the connections are, because the user changed to and fro around it, they are of no more use.
+func (x *exchange) recognize() {
+	if !x.follows() || !x.origin.sc.Established() {
+		return
+	}
+	user, known := initiator(x.origin.sc)
+	switch {
+	case !known || user == x.pools.identity(x.pool).user:
+	case x.lane != nil:
+		x.moveTo(user) // the lane goes along
+	default:
+		x.pools.retire(x.pool)
+	}
+}
+
+// releasePool sees to it that connections of HTTP/2 close in which a response is still being read when the user
+// changes: net/http closes those that are idle at that moment.
+func (x *exchange) releasePool(resp *http.Response) {
+	if x.follows() && resp.ProtoMajor == 2 && resp.Body != nil && resp.Body != http.NoBody {
+		resp.Body = poolBody{resp.Body, x.pools, x.pool}
+	}
+}
+
+// poolBody is the body of a response on HTTP/2. Its Close returns when the connection has no more to do with it.
+type poolBody struct {
+	io.ReadCloser
+	pools *pools
+	pool  *pool
+}
+
+func (b poolBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.pools.leave(b.pool)
+	return err
 }

@@ -118,8 +118,7 @@ func (t *Transport) CloseIdleConnections() {
 
 func (t *Transport) negotiate() *negotiate.Transport {
 	t.once.Do(func() {
-		// A copy, so that a Transport that is dropped is garbage, and its connections are closed.
-		t.inner = &negotiate.Transport{Base: t.Transport.Clone(), Preemptive: negotiate.PreemptAlways}
+		t.inner = &negotiate.Transport{Base: &t.Transport, Preemptive: negotiate.PreemptAlways}
 	})
 	return t.inner
 }

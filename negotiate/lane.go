@@ -141,7 +141,7 @@ func (l *lane) take() bool {
 		l.waiting.Stop()
 		l.waiting = nil
 	}
-	return l.conn.Err() == nil
+	return l.conn.Available() > 0
 }
 
 func (l *lane) close() { l.conn.Close() }
@@ -242,11 +242,14 @@ func (x *exchange) pin(resp *http.Response) (again bool, err error) {
 	x.pools.origins.learn(x.key, func(o *origin) { o.lanes = true })
 	err = x.restart()
 	again = err == nil && !x.denied
-	if x.leg.conn != nil && resp.ProtoMajor == 1 {
-		if !again {
-			preload(resp)
+	if again && resp.ProtoMajor == 1 {
+		// The server has half a context there, in which no other can begin. A body that is closed unread ends the
+		// connection before anybody else gets it; without one somebody may have it by now.
+		if resp.Body != nil && resp.ContentLength != 0 {
+			resp.Body.Close()
+		} else if x.leg.conn != nil {
+			x.leg.conn.Close()
 		}
-		x.leg.conn.Close() // the server has half a context there, in which no other can begin
 	}
 	return again, err
 }
@@ -354,9 +357,10 @@ func (x *exchange) authenticateLane() error {
 // errLaneClosed says that a leg could not be sent.
 var errLaneClosed = errors.New("negotiate: the server has closed the connection that its authentication is tied to")
 
-// roundTrip sends a leg on the lane, if that is still there.
+// roundTrip sends a leg on the lane, if that is still there. Where the last response has ended and it is not available,
+// net/http is about to close it.
 func (l *lane) roundTrip(leg *leg, req *http.Request) (*http.Response, error) {
-	if l.closing || l.conn.Err() != nil {
+	if l.closing || l.conn.Available() == 0 {
 		leg.unsent = true
 		if req.Body != nil {
 			req.Body.Close()

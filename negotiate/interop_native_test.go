@@ -110,10 +110,10 @@ func newScripted(t *testing.T, overTLS bool) *scripted {
 	} else {
 		var cert *tls.Certificate
 		cert, s.ca = peers.Certificate(t)
+		bindings = endPoint(cert.Leaf)
 		s.TLS = &tls.Config{Certificates: []tls.Certificate{*cert}}
 		s.StartTLS()
 		s.URL = "https://localhost:" + s.port()
-		bindings = endPoint(cert.Leaf)
 	}
 	t.Cleanup(s.Close)
 	return s

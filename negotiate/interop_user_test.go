@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -30,13 +29,6 @@ func kinit(t *testing.T, r *krbtest.Realm, principal, ccache string) {
 	t.Helper()
 	if err := r.Kinit(t.Context(), principal, ccache); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func command(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", name, err, out)
 	}
 }
 

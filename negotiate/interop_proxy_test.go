@@ -106,7 +106,7 @@ func TestInteropProxyMidUpload(t *testing.T) {
 		}
 		if _, err := a.Authenticate(w, r); err != nil {
 			// With a text: net/http loses an answer without one if the connection breaks within 50 ms.
-			http.Error(w, "who are you?", 401)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
 		}
 		n, err := io.Copy(io.Discard, r.Body)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,10 @@ func dialLane(ctx context.Context, tr *http.Transport, req *http.Request) (*lane
 	l := &lane{idle: tr.IdleConnTimeout}
 	l.watchTLS(tr)
 	l.watchWrites(tr)
+	if proxy := tr.Proxy; proxy != nil {
+		// net/http would ask about a request that it makes up.
+		tr.Proxy = func(*http.Request) (*url.URL, error) { return proxy(req) }
+	}
 	host, port := req.URL.Hostname(), req.URL.Port()
 	if a, err := hostASCII(host); err == nil {
 		host = a
@@ -204,7 +209,11 @@ func (x *exchange) laneKey() laneKey { return laneKey{x.key, x.pools.identity(x.
 
 func (x *exchange) newLane() error {
 	x.dropLane()
-	l, err := dialLane(x.req.Context(), x.pools.cloneHTTP1(), x.req)
+	ctx := x.req.Context()
+	if x.pools.proxy != nil {
+		ctx = withConnect(ctx)
+	}
+	l, err := dialLane(ctx, x.pools.cloneHTTP1(), x.req)
 	if err != nil {
 		return &connError{err}
 	}
@@ -279,6 +288,10 @@ func (x *exchange) warm() error {
 	w.pool, w.lane, w.known, w.admission = x.pool, x.lane, x.known, x.admission
 	w.origin.trace, w.origin.target, w.origin.opts = x.origin.trace, x.origin.target, x.origin.opts
 	w.plain, w.warmed = true, true
+	if w.proxyURL = x.proxyURL; w.proxyURL != nil {
+		w.proxy = x.pools.proxy.handshake(w.proxyURL)
+		defer w.proxy.end()
+	}
 	w.cookies = x.cookies
 	err := w.authenticateLane()
 	x.lane, x.cookies, x.denied, x.denial = w.lane, w.cookies, w.denied, err
@@ -323,12 +336,15 @@ func (x *exchange) authenticateLane() error {
 		}
 		x.cookies.keep(x.req, resp)
 		drain(resp)
-		if resp.StatusCode == http.StatusUnauthorized {
+		switch resp.StatusCode {
+		case http.StatusProxyAuthRequired:
+			return nil // the request itself will be told
+		case http.StatusUnauthorized:
 			x.denied = true
 			if e := (*Error)(nil); errors.As(x.out.Err, &e) {
 				return e.Err
 			}
-			return nil // the request itself will be told
+			return nil // as above
 		}
 		x.lane.used = true
 		return nil

@@ -1,7 +1,6 @@
 package negotiate
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"time"
@@ -37,24 +36,3 @@ func abandon(resp *http.Response) {
 		resp.Body.Close()
 	}
 }
-
-// preload reads a body that is short now, because its connection is about to go.
-func preload(resp *http.Response) {
-	if resp.Body == nil {
-		return
-	}
-	head, err := io.ReadAll(io.LimitReader(resp.Body, drainBytes))
-	rest := io.Reader(resp.Body)
-	if err != nil {
-		rest = failing{err}
-	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(head), rest), resp.Body}
-}
-
-// failing is a reader that fails.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }

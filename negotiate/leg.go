@@ -113,9 +113,7 @@ func (l *leg) trace(ctx context.Context) context.Context {
 	if x.origin.token != nil || x.origin.early || x.binds() {
 		hooks.GotConn = l.gotConn
 	}
-	if x.pools.proxy != nil {
-		ctx = withConnect(ctx)
-	}
+	ctx = x.onRoute(ctx)
 	if hooks.GotConn == nil && hooks.Got100Continue == nil {
 		return ctx
 	}
@@ -175,8 +173,9 @@ func (l *leg) judge(resp *http.Response) {
 		l.gate.decide(fail)
 		return
 	}
-	switch resp.StatusCode {
-	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusExpectationFailed:
+	// Whoever has not asked for the body by now, and does not answer with a success, has no use for it.
+	switch {
+	case resp.StatusCode >= 300:
 		if l.x.body.length <= 0 {
 			l.gate.decide(end)
 			return

@@ -42,6 +42,11 @@ func (x *exchange) send() (*http.Response, error) {
 		l.header = make(http.Header)
 	}
 	req.Header = l.header
+	if x.lane != nil {
+		// Legs share the connection, which is closed behind the last one.
+		req.Close = false
+		l.header.Del("Connection")
+	}
 	// Squid says that the connection of a 401 stays, and closes it a moment later if the origin did not take all of the
 	// body: a leg that went there would be lost.
 	req.Close = req.Close || l.gate != nil && x.lane == nil && x.relayed()

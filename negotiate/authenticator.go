@@ -91,6 +91,11 @@ func (a *Authenticator) Authenticate(w http.ResponseWriter, r *http.Request) (*I
 			return nil, nil
 		}
 	}
+	if c := a.conn(r.Context()); c != nil && err == ErrChallenge {
+		if sc := c.begin(); sc != nil { // a token that is none ends what the connection was, like any other
+			sc.Close()
+		}
+	}
 	var id *Identity
 	var out []byte
 	if err == nil {
@@ -121,7 +126,7 @@ func (a *Authenticator) bound(r *http.Request) bool {
 }
 
 func (a *Authenticator) boundUser(r *http.Request) *Identity {
-	if !a.bound(r) {
+	if !a.bound(r) || len(r.Header[replyHeader]) > 0 { // who authenticates otherwise is not that user
 		return nil
 	}
 	return a.conn(r.Context()).user()
@@ -133,6 +138,10 @@ func (a *Authenticator) accept(r *http.Request, token []byte) (*Identity, []byte
 	var sc *gssapi.SecContext
 	if c != nil {
 		sc = c.begin()
+	}
+	if sc != nil && begins(token) {
+		sc.Close() // somebody starts afresh
+		sc = nil
 	}
 	if sc == nil {
 		o := &gssapi.Options{}
@@ -162,7 +171,7 @@ func (a *Authenticator) accept(r *http.Request, token []byte) (*Identity, []byte
 	}
 	id := &Identity{Info: sc.Info()}
 	switch {
-	case id.Initiator.String() == "":
+	case id.Initiator.String() == "", id.Flags&gssapi.FlagAnonymous != 0:
 		return nil, nil, errors.New("the mechanism does not say who the client is")
 	case a.ChannelBinding == BindRequired && id.Flags&gssapi.FlagChannelBound == 0:
 		return nil, nil, fmt.Errorf("%w: the client has not bound its token", ErrBinding)
@@ -177,6 +186,17 @@ func (a *Authenticator) accept(r *http.Request, token []byte) (*Identity, []byte
 		c.belong(id)
 	}
 	return id, out, nil
+}
+
+// begins reports whether a token is the first one of a context: SPNEGO's or Kerberos', behind the header that names the
+// mechanism (RFC 2743 section 3.1), or NTLM's.
+func begins(token []byte) bool {
+	if bytes.HasPrefix(token, []byte("NTLMSSP\x00\x01")) {
+		return true
+	}
+	head := token[:min(len(token), 20)]
+	return bytes.HasPrefix(head, []byte{0x60}) && (bytes.Contains(head, []byte("\x06\x06"+gssapi.SPNEGO)) ||
+		bytes.Contains(head, []byte("\x06\x09"+gssapi.KRB5+"\x01\x00")))
 }
 
 // binding is what a token on the request's connection has to be bound to.

@@ -10,7 +10,7 @@ import (
 	"github.com/nego-sso/nego/gssapi"
 )
 
-// conn is what an Authenticator keeps with one connection. It goes when the connection's context does.
+// conn is what an Authenticator keeps with one connection. It is garbage when the connection's context is.
 type conn struct {
 	mu   sync.Mutex
 	sc   *gssapi.SecContext // between two legs
@@ -24,7 +24,8 @@ type connKey struct{ a *Authenticator }
 
 // ConnContext is for the field of that name of an http.Server. With it the Authenticator keeps its state with the
 // connection: between the tokens of a mechanism that needs several, over HTTP/1.1; the user, with ConnectionBound; and
-// the certificate, for [Authenticator.TLSConfig]. It changes nothing by itself.
+// the certificate, for [Authenticator.TLSConfig]. Behind a proxy that sends requests of several users on one connection,
+// mechanisms of several tokens do not work; those of one are not disturbed.
 func (a *Authenticator) ConnContext(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{a}, new(conn))
 }
@@ -39,6 +40,7 @@ func (c *conn) user() *Identity {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.id != nil && !c.id.Expires.IsZero() && !c.id.Expires.After(time.Now()) {
+		c.id.end()
 		c.id = nil
 	}
 	return c.id
@@ -50,6 +52,9 @@ func (c *conn) begin() *gssapi.SecContext {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sc := c.sc
+	if c.id != nil {
+		c.id.end() // its requests are done: the next one on the connection is here
+	}
 	c.sc, c.id = nil, nil
 	if c.late != nil {
 		c.late.Stop()
@@ -58,12 +63,16 @@ func (c *conn) begin() *gssapi.SecContext {
 }
 
 // legTime is how long a client may take to its next leg.
-const legTime = time.Minute
+const legTime = 15 * time.Second
 
 // keep puts a context by for the next leg.
 func (c *conn) keep(sc *gssapi.SecContext) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.sc != nil {
+		c.sc.Close()
+		c.late.Stop()
+	}
 	c.sc = sc
 	c.late = time.AfterFunc(legTime, func() { c.giveUp(sc) })
 }

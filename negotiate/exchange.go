@@ -28,6 +28,7 @@ type exchange struct {
 	known     origin    // what was known of it at first
 	admission admission // what it may have
 	origin    handshake
+	route     *route   // the way that legs go; nil: Base has no proxies
 	proxyURL  *url.URL // of a proxy that sees the request; nil: there is none, or it is not answered
 	proxy     handshake
 
@@ -241,6 +242,9 @@ func (x *exchange) answer(resp *http.Response) (again bool, err error) {
 func (x *exchange) answerOrigin(resp *http.Response) (again bool, err error) {
 	token, found, err := findChallenge(resp.Header[askHeader])
 	if !found && err == nil {
+		if h := &x.origin; h.sent > 0 && !h.sc.Established() {
+			return x.further(resp, authenticate, ErrRefused) // and offers something else
+		}
 		return false, nil
 	}
 	x.asked = true
@@ -301,8 +305,16 @@ func (x *exchange) start(resp *http.Response) (again bool, err error) {
 	if x.lane != nil && (x.lane.used || resp.Close) || x.lane == nil && x.known.lanes && x.pools.opaque == nil {
 		// The server does not know the lane any more, and some mechanisms do not begin twice on one; or there is
 		// none yet.
+		old := x.lane
+		x.lane = nil
 		err = x.restart()
-		return !x.denied, err
+		if again = err == nil && !x.denied; again && old != nil {
+			old.close()
+		} else if old != nil {
+			x.dropLane()
+			x.lane, old.used = old, false // until its answer is read, which is the final one
+		}
+		return again, err
 	}
 	return true, x.begin(x.leaf(resp))
 }

@@ -91,6 +91,11 @@ func (g *gate) holds() bool {
 // enter waits for the verdict. The sender asks for the body once the header is out, so the time begins here.
 // A body that its sender has closed meanwhile is not waited for.
 func (g *gate) enter(closed <-chan struct{}) error {
+	select {
+	case <-closed:
+		return errOver
+	default:
+	}
 	g.mu.Lock()
 	if g.timer == nil && g.verdict == undecided && !g.kept {
 		g.timer = time.AfterFunc(g.wait, g.silence)
@@ -110,6 +115,16 @@ func (g *gate) enter(closed <-chan struct{}) error {
 		return io.EOF
 	}
 	return errOver
+}
+
+// leave is called when a sender has given up. Another connection has the whole time again.
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.timer != nil && g.verdict == undecided {
+		g.timer.Stop()
+		g.timer = nil
+	}
 }
 
 // gated is a body behind a gate. net/http may close it and get another one, for another connection, which
@@ -133,7 +148,10 @@ func (b *gated) Read(p []byte) (int, error) {
 }
 
 func (b *gated) Close() error {
-	b.once.Do(func() { close(b.closed) })
+	b.once.Do(func() {
+		close(b.closed)
+		b.gate.leave()
+	})
 	return b.ReadCloser.Close()
 }
 

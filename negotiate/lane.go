@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -205,7 +206,13 @@ func (x *exchange) chooseLane() error {
 	return nil
 }
 
-func (x *exchange) laneKey() laneKey { return laneKey{x.key, x.pools.identity(x.pool)} }
+func (x *exchange) laneKey() laneKey {
+	key := laneKey{origin: x.key, id: x.pools.identity(x.pool)}
+	if x.route != nil && x.route.proxy != nil {
+		key.proxy = x.route.proxy.String()
+	}
+	return key
+}
 
 func (x *exchange) newLane() error {
 	x.dropLane()
@@ -284,13 +291,16 @@ func (x *exchange) warm() error {
 	head := x.req.Clone(x.req.Context())
 	head.Method, head.Body, head.GetBody, head.ContentLength = http.MethodHead, http.NoBody, nil, 0
 	head.TransferEncoding, head.Trailer = nil, nil
-	for _, name := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Expect"} {
-		head.Header.Del(name)
+	for name := range head.Header {
+		if describesBody(name) {
+			delete(head.Header, name)
+		}
 	}
 	w := newExchange(x.t, x.pools, head)
 	w.pool, w.lane, w.known, w.admission = x.pool, x.lane, x.known, x.admission
 	w.origin.trace, w.origin.target, w.origin.opts = x.origin.trace, x.origin.target, x.origin.opts
 	w.plain, w.warmed = true, true
+	w.route, w.proxyURL, w.proxy = x.route, x.proxyURL, x.proxy
 	if w.proxyURL = x.proxyURL; w.proxyURL != nil {
 		w.proxy = x.pools.proxy.handshake(w.proxyURL)
 		defer w.proxy.end()
@@ -298,6 +308,8 @@ func (x *exchange) warm() error {
 	w.cookies = x.cookies
 	err := w.authenticateLane()
 	x.lane, x.cookies, x.denied, x.denial = w.lane, w.cookies, w.denied, err
+	x.move(w.pool) // which is the one of the lane's user
+	x.proxy, w.proxy = w.proxy, handshake{}
 	switch {
 	case w.denied || err != nil:
 		x.dropLane()
@@ -311,6 +323,20 @@ func (x *exchange) warm() error {
 	x.out.Legs += w.out.Legs
 	w.origin.end()
 	return err
+}
+
+// describesBody reports whether a field of a request is about its body, or would have a server act.
+func describesBody(name string) bool {
+	switch name {
+	case "Expect", "Digest", "Repr-Digest", "Range", "Trailer", "Te", "Upgrade", "Idempotency-Key", "X-Idempotency-Key":
+		return true
+	}
+	for _, prefix := range []string{"Content-", "If-", "X-Http-Method", "X-Method"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // authenticateLane sends legs until the server is content.
@@ -389,7 +415,7 @@ func (x *exchange) releaseLane(resp *http.Response) {
 	}
 	key := x.laneKey() // the user is known only since the token was made
 	done := func(whole bool) {
-		if whole && l.used && !resp.Close && l.conn.Err() == nil {
+		if whole && l.used && !resp.Close && !x.req.Close && !x.pools.settings.DisableKeepAlives && x.t.Mutual != MutualRequired && l.conn.Err() == nil {
 			x.pools.keepLane(key, l)
 		} else {
 			l.close()

@@ -42,6 +42,11 @@ func (x *exchange) send() (*http.Response, error) {
 		l.header = make(http.Header)
 	}
 	req.Header = l.header
+	if x.lane != nil {
+		// Legs share the connection, which is closed behind the last one.
+		req.Close = false
+		l.header.Del("Connection")
+	}
 	// Squid says that the connection of a 401 stays, and closes it a moment later if the origin did not take all of the
 	// body: a leg that went there would be lost.
 	req.Close = req.Close || l.gate != nil && x.lane == nil && x.relayed()
@@ -113,9 +118,7 @@ func (l *leg) trace(ctx context.Context) context.Context {
 	if x.origin.token != nil || x.origin.early || x.binds() {
 		hooks.GotConn = l.gotConn
 	}
-	if x.pools.proxy != nil {
-		ctx = withConnect(ctx)
-	}
+	ctx = x.onRoute(ctx)
 	if hooks.GotConn == nil && hooks.Got100Continue == nil {
 		return ctx
 	}
@@ -175,8 +178,9 @@ func (l *leg) judge(resp *http.Response) {
 		l.gate.decide(fail)
 		return
 	}
-	switch resp.StatusCode {
-	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusExpectationFailed:
+	// Whoever has not asked for the body by now, and does not answer with a success, has no use for it.
+	switch {
+	case resp.StatusCode >= 300:
 		if l.x.body.length <= 0 {
 			l.gate.decide(end)
 			return

@@ -588,3 +588,63 @@ func TestPoint5SlowBody(t *testing.T) {
 		t.Errorf("%d connections, %d bytes after the 401", s.opened, s.stray)
 	}
 }
+
+// Where net/http loses a connection and sends a leg again by itself, the body waits for the word of the next server,
+// and is there.
+func TestPoint5RetryByBase(t *testing.T) {
+	for _, length := range []int64{4, -1} {
+		left := noneLeft(t)
+		s := newReceiver(t, kindAtOnce)
+		own := s.base(0)
+		tr := &Transport{Base: roundTripper(func(r *http.Request) (*http.Response, error) {
+			read := make(chan error)
+			go func() { _, err := r.Body.Read(make([]byte, 1)); read <- err }()
+			r.Body.Close()
+			if err := <-read; err != errOver {
+				t.Errorf("the first attempt reads: %v", err)
+			}
+			again := *r
+			var err error
+			if again.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+			return own.RoundTrip(&again)
+		})}
+		tr.pools().gateTime = time.Hour
+		body := newUntouched("text")
+		req := newRequest(t, "POST", s.url, body)
+		req.ContentLength = length
+		resp, text := do(t, &http.Client{Transport: tr}, req)
+		if want := summary(strings.NewReader("text")); text != want {
+			t.Errorf("declared %d: %s, %q, %+v", length, resp.Status, text, OutcomeOf(resp))
+		}
+		waitFor(t, func() bool { return body.closed.Load() > 0 }, "the body is closed")
+		own.CloseIdleConnections()
+		s.Close()
+		left()
+		if n := body.closed.Load(); n != 1 {
+			t.Errorf("closed %d times", n)
+		}
+	}
+}
+
+// A gate has its whole time for each sender.
+func TestPoint5GateTime(t *testing.T) {
+	g := newGate(t.Context(), time.Hour, func() { t.Error("late") })
+	first, second := newGated(http.NoBody, g), newGated(io.NopCloser(strings.NewReader("x")), g)
+	done := make(chan error)
+	go func() { _, err := first.Read(make([]byte, 1)); done <- err }()
+	waitFor(t, func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.timer != nil }, "the time begins")
+	first.Close()
+	first.Close()
+	if err := <-done; err != errOver {
+		t.Error(err)
+	}
+	if _, err := first.Read(make([]byte, 1)); err != errOver || g.timer != nil || !g.holds() {
+		t.Errorf("closed: %v, timer %v", err, g.timer)
+	}
+	g.decide(pass)
+	if n, err := second.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+}

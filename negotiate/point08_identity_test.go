@@ -628,7 +628,7 @@ func TestPoint8LaneOfAFormerUser(t *testing.T) {
 	k := newKeeper(t)
 	p := newPools(new(http.Transport), nil)
 	alice := identity{user: gssapi.Principal("alice@NEGO.TEST")}
-	key := laneKey{"http://localhost", alice}
+	key := laneKey{origin: "http://localhost", id: alice}
 	for _, former := range []bool{false, true} {
 		l, err := dialLane(t.Context(), p.cloneHTTP1(), newRequest(t, "GET", k.URL, nil))
 		if err != nil {

@@ -3,6 +3,7 @@ package negotiate
 import (
 	"crypto/tls"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -32,10 +33,11 @@ const (
 // pools are the connections of a Transport, apart by identity. Where Base is no *http.Transport, it is one
 // that nothing is known about.
 type pools struct {
-	original http.RoundTripper // Base, or what stands for it
-	opaque   http.RoundTripper // the same where it is no *http.Transport
-	settings *http.Transport   // to be cloned; sends nothing itself
-	proxy    *proxyAuth        // nil: proxies are not answered
+	original http.RoundTripper                     // Base, or what stands for it
+	opaque   http.RoundTripper                     // the same where it is no *http.Transport
+	settings *http.Transport                       // to be cloned; sends nothing itself
+	route    func(*http.Request) (*url.URL, error) // Base's Proxy; nil: there is none
+	proxy    *proxyAuth                            // nil: proxies are not answered
 
 	*connections
 	origins    origins
@@ -72,6 +74,9 @@ func newPools(base http.RoundTripper, proxy *proxyAuth) *pools {
 		expectTime:  settings.ExpectContinueTimeout,
 		connections: &connections{byID: make(map[identity]*pool), lanes: make(map[laneKey][]*lane)}}
 	beForbearing(p.settings)
+	if p.route = settings.Proxy; p.route != nil {
+		p.settings.Proxy = routed(p.route)
+	}
 	if proxy != nil && settings.Proxy != nil {
 		p.proxy = proxy
 		p.tied = proxy.cred == nil // every tunnel is the user's
@@ -98,6 +103,7 @@ func clone(settings *http.Transport) *http.Transport {
 func (p *pools) cloneHTTP1() *http.Transport {
 	tr := p.settings.Clone()
 	tr.ForceAttemptHTTP2 = false
+	tr.DisableKeepAlives = false // legs share a connection
 	tr.Protocols = new(http.Protocols)
 	tr.Protocols.SetHTTP1(true)
 	if tr.TLSClientConfig == nil {
@@ -133,6 +139,7 @@ func (p *pools) get(id identity) *pool {
 		tr := p.settings.Clone()
 		if id.http1 {
 			tr = p.cloneHTTP1()
+			tr.DisableKeepAlives = p.settings.DisableKeepAlives
 		}
 		q = &pool{id: id, rt: tr, tr: tr}
 		p.byID[id] = q
@@ -254,6 +261,7 @@ func (p *connections) closeIdle() {
 // laneKey is what a lane can be used for again.
 type laneKey struct {
 	origin string
+	proxy  string // that the connection leads through
 	id     identity
 }
 

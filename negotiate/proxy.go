@@ -105,29 +105,57 @@ func proxyNote(ctx context.Context) error {
 	return nil
 }
 
-// chooseProxy finds the proxy that sees the request. One that a tunnel leads through sees only the CONNECT.
+// Base's Proxy is asked once for a request, and all of its legs go that way: the function may choose among proxies, and
+// a token for one is nothing for another.
+type routeKey struct{}
+
+type route struct{ proxy *url.URL } // nil: direct
+
+// routed has a transport keep to the route of a leg.
+func routed(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		if way, ok := r.Context().Value(routeKey{}).(*route); ok {
+			return way.proxy, nil
+		}
+		return choose(r)
+	}
+}
+
+// chooseProxy finds the request's way, and the proxy that sees the request. One that a tunnel leads through sees
+// only the CONNECT.
 func (x *exchange) chooseProxy() error {
-	if x.pools.proxy == nil || x.req.URL.Scheme != "http" || len(x.req.Header[proxyReplyHeader]) > 0 {
+	if x.pools.route == nil {
 		return nil
 	}
-	u, err := x.pools.settings.Proxy(x.req)
+	u, err := x.pools.route(x.req)
 	if err != nil {
 		return err
 	}
-	if u == nil || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
+	x.route = &route{u}
+	if x.pools.proxy == nil || !x.relayed() || u.User != nil || len(x.req.Header[proxyReplyHeader]) > 0 {
 		return nil
 	}
 	x.proxyURL, x.proxy = u, x.pools.proxy.handshake(u)
 	return nil
 }
 
+// onRoute prepares the context of a leg, or of a connection for legs.
+func (x *exchange) onRoute(ctx context.Context) context.Context {
+	if x.route != nil {
+		ctx = context.WithValue(ctx, routeKey{}, x.route)
+	}
+	if x.pools.proxy != nil {
+		ctx = withConnect(ctx)
+	}
+	return ctx
+}
+
 // relayed reports whether a proxy sees the request and passes it on, whether it is answered or not.
 func (x *exchange) relayed() bool {
-	if x.pools.opaque != nil || x.pools.settings.Proxy == nil || x.req.URL.Scheme != "http" {
+	if x.route == nil || x.route.proxy == nil || x.req.URL.Scheme != "http" {
 		return false
 	}
-	u, err := x.pools.settings.Proxy(x.req)
-	return err == nil && u != nil && (u.Scheme == "http" || u.Scheme == "https")
+	return x.route.proxy.Scheme == "http" || x.route.proxy.Scheme == "https"
 }
 
 // proxyKey is what origins knows a proxy by.

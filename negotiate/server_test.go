@@ -141,6 +141,17 @@ func TestServerRefusesManyLegs(t *testing.T) {
 			t.Error(resp.Status)
 		}
 	}
+	// A whole token of somebody else is not fed to the half that is there.
+	for _, mech := range []gssapi.OID{gssapi.SPNEGO, gssapi.KRB5} {
+		send(t, c, kept.URL, token)
+		_, whole := initiate(t, gssapi.Service("HTTP", "localhost"), &gssapi.Options{Mech: mech})
+		if resp, body := send(t, c, kept.URL, whole); resp.StatusCode != 200 || body != "user@NEGO.TEST" {
+			t.Errorf("a whole token behind a half: %s, %q", resp.Status, body)
+		}
+	}
+	if n := kept.opened.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
 }
 
 // A client that does not come back leaves nothing.
@@ -189,6 +200,19 @@ func TestConnectionBound(t *testing.T) {
 	}
 	if resp, _ := send(t, c, s.URL, nil); resp.StatusCode != 401 {
 		t.Errorf("after it: %s", resp.Status)
+	}
+	// Nor does who authenticates otherwise become that user.
+	_, token = initiate(t, gssapi.Service("HTTP", "localhost"), nil)
+	send(t, c, s.URL, token)
+	for _, value := range []string{"Basic Ym9iOnNlY3JldA==", "Negotiate @@@"} {
+		req := newRequest(t, "GET", s.URL, nil)
+		req.Header.Set("Authorization", value)
+		if resp, body := do(t, c, req); resp.StatusCode != 401 {
+			t.Errorf("%s on a user's connection: %s, %q", value, resp.Status, body)
+		}
+	}
+	if resp, _ := send(t, c, s.URL, nil); resp.StatusCode != 401 {
+		t.Errorf("after a token that is none: %s", resp.Status)
 	}
 	// Without the setting, the connection is nobody's.
 	plain := keepUser(t, new(Authenticator), http.HandlerFunc(whoami))

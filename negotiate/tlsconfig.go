@@ -15,6 +15,7 @@ const leafPrefix = "nego leaf\x00"
 //
 //	s := &http.Server{TLSConfig: auth.TLSConfig(config), ConnContext: auth.ConnContext, …}
 //
+// The certificates must be in that configuration: those that http.Server.ServeTLS loads from files are not seen.
 // Session tickets that were made with another configuration are not resumed.
 func (a *Authenticator) TLSConfig(config *tls.Config) *tls.Config {
 	if config == nil {
@@ -103,7 +104,7 @@ func choose(config *tls.Config, hello *tls.ClientHelloInfo) (*tls.Certificate, e
 		}
 	}
 	if len(config.Certificates) == 0 {
-		return nil, errors.New("negotiate: the server has no certificate")
+		return nil, errors.New("negotiate: the server has no certificate: put it into the configuration given to Authenticator.TLSConfig")
 	}
 	return &config.Certificates[0], nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -171,11 +172,11 @@ func (t *Trace) response(x *exchange, resp *http.Response) {
 			values[i] = x.leg.maskTokens(v)
 		}
 	}
-	t.Response(x.req.Context(), ResponseInfo{URL: display(x.req.URL), Proto: resp.Proto, Status: resp.Status, Header: h})
+	t.Response(x.req.Context(), ResponseInfo{URL: display(x.req.URL), Proto: resp.Proto, Status: x.leg.maskTokens(resp.Status), Header: h})
 }
 
 // schemeToken is a scheme of ours and a token, wherever it stands.
-var schemeToken = regexp.MustCompile(`(?i)\b(negotiate|kerberos|ntlm)([ \t]+)([A-Za-z0-9+/._~-]{8,}=*)`)
+var schemeToken = regexp.MustCompile(`(?i)\b(negotiate|kerberos|ntlm)((?:[ \t+]|%20)+)([A-Za-z0-9+/._~%-]{8,}=*)`)
 
 // maskTokens puts lengths in the place of tokens: of the server's in any field, and of those that the leg carried,
 // which a server may send back.
@@ -183,7 +184,9 @@ func (l *leg) maskTokens(value string) string {
 	for _, name := range []string{replyHeader, proxyReplyHeader} {
 		for _, sent := range l.header[name] {
 			if _, token, ok := strings.Cut(sent, " "); ok && len(token) >= 8 {
-				value = strings.ReplaceAll(value, token, tokenLength(token))
+				for _, form := range []string{token, url.QueryEscape(token), url.PathEscape(token)} {
+					value = strings.ReplaceAll(value, form, tokenLength(token))
+				}
 			}
 		}
 	}

@@ -159,7 +159,8 @@ const (
 	// BindNever does not tie them.
 	BindNever Binding = iota
 
-	// BindIfTLS ties them over https.
+	// BindIfTLS ties them over https, where the connection lets its certificate be known: a dialer of the caller's may
+	// hide it, and then the token goes unbound, as Outcome.ChannelBound tells.
 	BindIfTLS
 
 	// BindRequired does, and has no token for plain http: ErrBinding.

@@ -34,7 +34,8 @@ func TestAcquireDefault(t *testing.T) {
 
 func TestAcquireStore(t *testing.T) {
 	ctx := t.Context()
-	if err := realm.AddUser("carol", "carol's \"password\" \\ 1"); err != nil {
+	carol := unique("carol")
+	if err := realm.AddUser(carol, "carol's \"password\" \\ 1"); err != nil {
 		t.Fatal(err)
 	}
 	cc := "FILE:" + filepath.Join(t.TempDir(), "cc")
@@ -53,7 +54,7 @@ func TestAcquireStore(t *testing.T) {
 		{"cache and name", "alice@NEGO.TEST", CredentialOptions{Name: Principal("alice@NEGO.TEST"), Store: Store{CCache: cc}}},
 		{"cache and user", "alice@NEGO.TEST", CredentialOptions{Name: User("alice"), Store: Store{CCache: cc}}},
 		{"client keytab", "bob@NEGO.TEST", CredentialOptions{Store: Store{ClientKeytab: client, CCache: "MEMORY:bob"}}},
-		{"password", "carol@NEGO.TEST", CredentialOptions{Name: User("carol"), Store: Store{Password: "carol's \"password\" \\ 1"}}},
+		{"password", carol + "@NEGO.TEST", CredentialOptions{Name: User(carol), Store: Store{Password: "carol's \"password\" \\ 1"}}},
 		{"krb5 alone", "alice@NEGO.TEST", CredentialOptions{Mechs: []OID{KRB5}, Store: Store{CCache: cc}}},
 		{"SPNEGO alone", "alice@NEGO.TEST", CredentialOptions{Mechs: []OID{SPNEGO}, Store: Store{CCache: cc}}},
 		{"further key", "alice@NEGO.TEST", CredentialOptions{Store: Store{Extra: map[string]string{"ccache": cc}}}},

@@ -196,10 +196,11 @@ func TestIdleCopiesAreBounded(t *testing.T) {
 
 // Errors of an explicit credential do not speak of the process's own tickets.
 func TestErrorBlamesTheRightCache(t *testing.T) {
-	if err := realm.AddUser("erin", "erin's"); err != nil {
+	erin := unique("erin")
+	if err := realm.AddUser(erin, "erin's"); err != nil {
 		t.Fatal(err)
 	}
-	password, err := Acquire(t.Context(), &CredentialOptions{Name: User("erin"), Store: Store{Password: "erin's"}})
+	password, err := Acquire(t.Context(), &CredentialOptions{Name: User(erin), Store: Store{Password: "erin's"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,14 +347,15 @@ func TestDefaultAcceptorTakesKerberosAlone(t *testing.T) {
 
 // Each leg of an initiator passes its credential: here the environment has none, and the mechanism needs it twice.
 func TestEveryLegOfAnInitiator(t *testing.T) {
-	if err := realm.AddService("HTTP/legs.nego.test"); err != nil {
+	host := unique("legs") + ".nego.test" // whose ticket is not there yet
+	if err := realm.AddService("HTTP/" + host); err != nil {
 		t.Fatal(err)
 	}
 	cc := "FILE:" + filepath.Join(t.TempDir(), "cc")
 	if err := realm.Kinit(t.Context(), "alice", cc); err != nil {
 		t.Fatal(err)
 	}
-	out := child(t, "iakerb", "KRB5CCNAME=FILE:/nonexistent", "TEST_CCACHE="+cc)
+	out := child(t, "iakerb", "KRB5CCNAME=FILE:/nonexistent", "TEST_CCACHE="+cc, "TEST_HOST="+host)
 	if out != "alice@NEGO.TEST replay,bound <nil>\n" {
 		t.Error(out)
 	}
@@ -373,7 +375,7 @@ func init() {
 			return
 		}
 		bindings := &ChannelBinding{Data: []byte("data")}
-		i := NewInitiator(Service("HTTP", "legs.nego.test"), &Options{Credential: ticket, Mech: IAKERB, Flags: FlagMutual | FlagReplay, ChannelBinding: bindings})
+		i := NewInitiator(Service("HTTP", env("TEST_HOST")), &Options{Credential: ticket, Mech: IAKERB, Flags: FlagMutual | FlagReplay, ChannelBinding: bindings})
 		a := NewAcceptor(&Options{Credential: keys, ChannelBinding: bindings})
 		err = handshake(i, a)
 		got := a.Info()

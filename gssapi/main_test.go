@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nego-sso/nego/krbtest"
@@ -59,5 +60,10 @@ func child(t *testing.T, name string, env ...string) string {
 	}
 	return string(out)
 }
+
+var serial atomic.Int64
+
+// unique makes a name that no other test has, nor this one when it runs again.
+func unique(name string) string { return fmt.Sprintf("%s%d", name, serial.Add(1)) }
 
 func env(name string) string { return os.Getenv(name) }

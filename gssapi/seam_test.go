@@ -208,10 +208,11 @@ func TestSharedCredentialDoesNotWait(t *testing.T) {
 	}{
 		{"cache", func(t *testing.T) *Credential { return newTicket(t, "alice") }},
 		{"password", func(t *testing.T) *Credential {
-			if err := realm.AddUser("dave", "dave's"); err != nil {
+			dave := unique("dave")
+			if err := realm.AddUser(dave, "dave's"); err != nil {
 				t.Fatal(err)
 			}
-			c, err := Acquire(t.Context(), &CredentialOptions{Name: User("dave"), Store: Store{Password: "dave's"}})
+			c, err := Acquire(t.Context(), &CredentialOptions{Name: User(dave), Store: Store{Password: "dave's"}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -58,7 +58,7 @@ var challenges = []struct {
 	{name: "error token", lines: []string{"Negotiate oQcwBaADCgEC"}, token: "\xa1\x070\x05\xa0\x03\n\x01\x02", found: true},
 }
 
-func TestFindChallenge(t *testing.T) {
+func TestPoint2FindChallenge(t *testing.T) {
 	for _, c := range challenges {
 		t.Run(c.name, func(t *testing.T) {
 			token, found, err := findChallenge(c.lines)
@@ -69,7 +69,7 @@ func TestFindChallenge(t *testing.T) {
 	}
 }
 
-func TestFindChallengeDoesNotAllocate(t *testing.T) {
+func TestPoint2DoesNotAllocate(t *testing.T) {
 	for _, lines := range [][]string{{"Negotiate"}, {`Basic realm="x", charset="UTF-8"`, "NTLM, Negotiate"}, {`Bearer realm="x"`}} {
 		if n := testing.AllocsPerRun(100, func() { findChallenge(lines) }); n != 0 {
 			t.Errorf("%q: %v allocations", lines, n)

@@ -64,7 +64,7 @@ func TestLaneKeepsToTheRoute(t *testing.T) {
 }
 
 // Base's Proxy is asked once, so that a token for one proxy is not sent to another.
-func TestProxyIsChosenOnce(t *testing.T) {
+func TestPoint12ProxyIsChosenOnce(t *testing.T) {
 	var mu sync.Mutex
 	asked := 0
 	var tokens [2]int

@@ -129,7 +129,7 @@ func patiently(t *testing.T, c *http.Client, next func() *http.Request) *http.Re
 }
 
 // The origin asks when a part of the body has been sent, through the proxy.
-func TestInteropProxyMidUpload(t *testing.T) {
+func TestInteropPoint12MidUpload(t *testing.T) {
 	p := peers.Squid(t, peers.SquidOptions{Env: realm.Env()})
 	a := new(Authenticator)
 	s := newSite(t, func(w http.ResponseWriter, r *http.Request, _ int) {

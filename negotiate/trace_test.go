@@ -107,7 +107,7 @@ func TestLogTrace(t *testing.T) {
 }
 
 // No token and no part of one is in any log, trace, error or dump.
-func TestNoTokenAnywhere(t *testing.T) {
+func TestPoint16NoTokenAnywhere(t *testing.T) {
 	const level = slog.LevelDebug - 100
 	var log bytes.Buffer
 	logged := LogTrace(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level, AddSource: true})))
@@ -201,7 +201,7 @@ func TestNoTokenAnywhere(t *testing.T) {
 }
 
 // No field of a response that is traced has a token, also where the server sends back what it got.
-func TestTraceResponse(t *testing.T) {
+func TestPoint16TraceResponse(t *testing.T) {
 	var a Authenticator
 	var sent []string
 	s := newSite(t, func(w http.ResponseWriter, r *http.Request, _ int) {

@@ -173,7 +173,7 @@ func TestHead(t *testing.T) {
 }
 
 // The server's final answer is the caller's, whatever its status.
-func TestFinalStatus(t *testing.T) {
+func TestPoint3FinalStatus(t *testing.T) {
 	for _, status := range []int{204, 304, 401, 403, 404, 500} {
 		for _, strict := range []bool{false, true} {
 			var a Authenticator
@@ -222,7 +222,7 @@ func TestRefused(t *testing.T) {
 
 // What keeps the client from authenticating leaves it with the server's own response, or with the error if it
 // is strict.
-func TestFailures(t *testing.T) {
+func TestPoint3Failures(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		challenge string
@@ -358,7 +358,7 @@ func TestFlags(t *testing.T) {
 }
 
 // The caller's request comes out as it went in.
-func TestRequestUnchanged(t *testing.T) {
+func TestPoint1RequestUnchanged(t *testing.T) {
 	s := protect(t, new(Authenticator))
 	body := &countedBody{Reader: strings.NewReader("text")}
 	req := newRequest(t, "POST", s.URL, nil)
@@ -764,7 +764,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-func TestConcurrentRequests(t *testing.T) {
+func TestPoint1ConcurrentRequests(t *testing.T) {
 	s := protect(t, new(Authenticator))
 	start := runtime.NumGoroutine()
 	tr := &Transport{Mutual: MutualRequired}

@@ -242,7 +242,7 @@ func (x *exchange) answer(resp *http.Response) (again bool, err error) {
 func (x *exchange) answerOrigin(resp *http.Response) (again bool, err error) {
 	token, found, err := findChallenge(resp.Header[askHeader])
 	if !found && err == nil {
-		if h := &x.origin; h.sent > 0 && !h.sc.Established() {
+		if h := &x.origin; h.sc != nil && h.sent > 0 && !h.sc.Established() {
 			return x.further(resp, authenticate, ErrRefused) // and offers something else
 		}
 		return false, nil

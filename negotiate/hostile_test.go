@@ -30,6 +30,17 @@ func TestRefusedForAnotherScheme(t *testing.T) {
 	}
 }
 
+// A request that goes without a token, on a connection that a HEAD has authenticated, may be refused for another scheme.
+func TestRefusedWithoutAContext(t *testing.T) {
+	tr := &Transport{}
+	x := newExchange(tr, tr.pools(), newRequest(t, "POST", "http://localhost/", nil))
+	x.origin.sent = 1 // in the handshake that is over
+	again, err := x.answerOrigin(&http.Response{StatusCode: 401, Header: http.Header{askHeader: {"Basic"}}, Body: http.NoBody})
+	if again || err != nil {
+		t.Error(again, err)
+	}
+}
+
 // A lane goes the way that Base's Proxy chooses for the request itself.
 func TestLaneKeepsToTheRoute(t *testing.T) {
 	b := newBound(t)

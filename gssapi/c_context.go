@@ -10,6 +10,8 @@ package gssapi
 // #cgo nocallback nego_accept_step
 // #cgo nocallback nego_ctx_info
 // #cgo nocallback nego_ctx_initiator
+// #cgo noescape nego_ctx_attributes
+// #cgo nocallback nego_ctx_attributes
 // #cgo nocallback nego_ctx_export
 // #cgo noescape nego_ctx_import
 // #cgo nocallback nego_ctx_import
@@ -39,6 +41,11 @@ func acceptStep(ctx, cred box, in []byte) result {
 func ctxInfo(ctx box) result { return take(C.nego_ctx_info(unsafe.Pointer(ctx))) }
 
 func ctxInitiator(ctx box) result { return take(C.nego_ctx_initiator(unsafe.Pointer(ctx))) }
+
+func ctxAttributes(ctx box, names []byte) result {
+	p, n := bytesArg(names)
+	return take(C.nego_ctx_attributes(unsafe.Pointer(ctx), p, n))
+}
 
 func ctxExport(ctx box) result { return take(C.nego_ctx_export(unsafe.Pointer(ctx))) }
 

@@ -4,7 +4,12 @@ package gssapi
 
 // #cgo noescape nego_acquire
 // #cgo nocallback nego_acquire
+// #cgo noescape nego_impersonate
+// #cgo nocallback nego_impersonate
 // #cgo nocallback nego_cred_info
+// #cgo nocallback nego_cred_impersonator
+// #cgo noescape nego_cred_store
+// #cgo nocallback nego_cred_store
 // #cgo nocallback nego_cred_share
 // #cgo nocallback nego_cache_free
 // #cgo nocallback nego_cred_free
@@ -24,8 +29,18 @@ func acquire(a *acquisition) result {
 	return take(C.nego_acquire(t, tn, y, yn, m, mn, g, gn, s, sn, cUsage[a.usage], C.uint32_t(a.lifetime)))
 }
 
+func impersonate(cred box, user Name) result {
+	t, tn := stringArg(user.text)
+	y, yn := stringArg(user.typ)
+	return take(C.nego_impersonate(unsafe.Pointer(cred), t, tn, y, yn))
+}
+
 func credInfo(cred box) result {
-	r := take(C.nego_cred_info(unsafe.Pointer(cred)))
+	return goUsage(take(C.nego_cred_info(unsafe.Pointer(cred))))
+}
+
+// goUsage renumbers the usage in a result's flags.
+func goUsage(r result) result {
 	for usage, n := range cUsage {
 		if uint32(n) == r.flags {
 			r.flags = uint32(usage)
@@ -33,6 +48,13 @@ func credInfo(cred box) result {
 		}
 	}
 	return r
+}
+
+func credImpersonator(cred box) result { return take(C.nego_cred_impersonator(unsafe.Pointer(cred))) }
+
+func credStore(cred box, store []byte, overwrite bool) result {
+	s, n := bytesArg(store)
+	return take(C.nego_cred_store(unsafe.Pointer(cred), s, n, cBool(overwrite)))
 }
 
 func credShare(cred box) result { return take(C.nego_cred_share(unsafe.Pointer(cred))) }

@@ -6,6 +6,8 @@ package gssapi
 // #cgo nocallback nego_krb5_cache
 // #cgo noescape nego_krb5_keytab
 // #cgo nocallback nego_krb5_keytab
+// #cgo noescape nego_krb5_ticket
+// #cgo nocallback nego_krb5_ticket
 // #cgo noescape nego_krb5_initiator
 // #cgo nocallback nego_krb5_initiator
 // #include "shim.h"
@@ -16,9 +18,17 @@ func krb5Cache(name string) result {
 	return take(C.nego_krb5_cache(s, n))
 }
 
-func krb5Keytab(name string) result {
-	s, n := stringArg(name)
-	return take(C.nego_krb5_keytab(s, n))
+func krb5Keytab(keytab string, name Name) result {
+	s, n := stringArg(keytab)
+	t, tn := stringArg(name.text)
+	y, yn := stringArg(name.typ)
+	return take(C.nego_krb5_keytab(s, n, t, tn, y, yn))
+}
+
+func krb5Ticket(keytab string, ticket []byte) result {
+	s, n := stringArg(keytab)
+	t, m := bytesArg(ticket)
+	return take(C.nego_krb5_ticket(s, n, t, m))
 }
 
 func krb5Initiator(service, host string) result {

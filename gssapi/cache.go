@@ -91,6 +91,11 @@ func DefaultInitiator(ctx context.Context, target Name) (Name, error) {
 	if target.typ == NTHostBased {
 		service, host, _ = strings.Cut(service, "@")
 	}
+	if ctx.Err() == nil {
+		if n, ok := kept.initiator(target); ok {
+			return n, nil
+		}
+	}
 	r, err := caches.run(ctx, func() result {
 		r := krb5Initiator(service, host)
 		if r.failed() {

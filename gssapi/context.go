@@ -12,9 +12,12 @@ import (
 // Options are what a context is to be. Nil is the same as the zero value. An acceptor uses
 // Credential and ChannelBinding only.
 type Options struct {
-	// Credential nil is the library's default. For an initiator that is looked up afresh by each
-	// context, as C programs do it, so a new kinit takes effect at once; for an acceptor it is any key of the
+	// Credential nil is the library's default. For an initiator that is the one of the moment for each
+	// context, as in C programs, so a new kinit takes effect at once; for an acceptor it is any key of the
 	// default keytab, for Kerberos.
+	//
+	// It is also the fastest for an initiator: for services that it has a ticket for in a cache of type FILE, on a disk of this
+	// machine, the cache is looked at and not read again until something has changed. Nothing but the time tells the difference.
 	Credential     *Credential
 	Mech           OID           // zero: SPNEGO
 	Flags          Flags         // asked for; what was granted is in Info
@@ -64,12 +67,12 @@ type Info struct {
 	Acceptor  Name      // zero where the mechanism does not tell
 	Mech      OID       // the mechanism in use; with SPNEGO the one negotiated, as soon as it is known
 	Flags     Flags     // granted so far
-	Expires   time.Time // zero: never, or not known yet
+	Expires   time.Time // zero: never, or not known yet; an acceptor of MIT krb5 adds clockskew of krb5.conf, 5 minutes, to the ticket's end
 	Initiated bool      // this side is the initiator
 }
 
 // NewInitiator begins a context with target. It makes no call of the library and cannot fail: the
-// first Step does the work.
+// first Step does the work (gss_init_sec_context).
 func NewInitiator(target Name, o *Options) *SecContext {
 	c := newSecContext(o)
 	c.target = target
@@ -80,7 +83,7 @@ func NewInitiator(target Name, o *Options) *SecContext {
 	return c
 }
 
-// NewAcceptor begins the other side. It makes no call of the library and cannot fail.
+// NewAcceptor begins the other side (gss_accept_sec_context, in Step). It makes no call of the library and cannot fail.
 func NewAcceptor(o *Options) *SecContext {
 	return newSecContext(o)
 }
@@ -124,14 +127,14 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 	if err := c.target.check(op); err != nil {
 		return nil, err
 	}
-	if cred := c.opts.Credential; cred != nil && cred.pool.copies.usage == Both {
+	if cred := c.opts.Credential; cred != nil && cred.pool.usage == Both {
 		slots = network // for tickets of its own it may ask the KDC
 	}
 	if ctx.Done() != nil {
 		in = bytes.Clone(in) // the call may outlive this one, and in is the caller's
 	}
-	l := leg{handle: c.handle, target: c.target, opts: c.opts, bindings: c.opts.ChannelBinding.pack(), initiate: c.info.Initiated, in: in}
-	r, cancelled := slots.run(ctx, l.step, (*result).freeCredential)
+	l := leg{handle: c.handle, target: c.target, opts: c.opts, bindings: c.opts.ChannelBinding.pack(), initiate: c.info.Initiated, in: in, negotiated: c.info.Mech}
+	r, cancelled := l.run(ctx, slots)
 	if cancelled != nil {
 		if _, ok := cancelled.(unbegun); !ok {
 			c.err = fail(ErrNoContext, "an earlier step was abandoned when its Go context ended")
@@ -156,12 +159,12 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 	}
 	if r.major&statusContinue == 0 {
 		c.established = true
-		c.info.Expires = expiry(r.lifetime)
+		c.info.Expires = contextExpiry(r.lifetime, c.info.Mech)
 		if !c.info.Initiated {
 			c.setNames(r.names)
 		}
 		if r.box != nil {
-			c.delegated.Store(newCredential(r.box, Store{}, &acquisition{lifetime: indefinite}, true))
+			c.delegated.Store(newDelegated(r.box))
 		}
 		if c.closed.Load() {
 			c.dropDelegated()
@@ -178,6 +181,8 @@ type leg struct {
 	bindings []byte
 	initiate bool
 	in       []byte
+
+	negotiated OID // by the legs before
 }
 
 func (l *leg) step() result {
@@ -190,12 +195,22 @@ func (l *leg) step() result {
 		// What must be the same on each leg goes to the C side once.
 		r := ctxNew(l.target, l.opts.Mech, l.bindings, l.opts.Flags, seconds(l.opts.Lifetime, 0))
 		if r.failed() {
+			if heimdal && l.initiate {
+				r.explainTarget(l.target)
+			}
 			return r
 		}
 		l.handle.box = r.box
 	}
 	if !l.initiate {
 		return l.accept()
+	}
+	switch {
+	case first:
+	case len(l.in) == 0: // on which MIT's SPNEGO crashes
+		return result{major: uint32(ErrDefectiveToken), text: "the peer's token is empty"}
+	case heimdal && !heimdalReads(l.opts.Mech, l.negotiated, l.opts.Flags, l.in):
+		return result{major: uint32(ErrDefectiveToken)}
 	}
 	if l.opts.Credential == nil {
 		r := initStep(l.handle.box, nil, l.in)
@@ -208,9 +223,8 @@ func (l *leg) step() result {
 	cred, r := pool.take()
 	if !r.failed() {
 		r = initStep(l.handle.box, cred.box, l.in)
-		if r.failed() && pool.private {
-			info := credInfo(cred.box)
-			r.expired = Code(info.major) == ErrCredentialsExpired
+		if r.failed() {
+			r.ask(cred.box)
 		}
 		pool.put(cred, !r.failed())
 	}
@@ -225,6 +239,8 @@ func (l *leg) step() result {
 func (l *leg) explain(r result, first bool, s *Store) result {
 	switch {
 	case !first || !r.failed():
+	case r.impersonator != "" && !r.expired && r.explicable():
+		r.explainDelegation(l.target)
 	case s != nil:
 		r.explainStep(s, l.target)
 	case r.expired:
@@ -237,15 +253,19 @@ func (l *leg) explain(r result, first bool, s *Store) result {
 
 func (l *leg) accept() result {
 	var cred box
-	store := &Store{}
+	store, name, kind := &Store{}, Name{}, &defaultAcceptor
 	if l.opts.Credential != nil {
 		pool := l.opts.Credential.pool
+		name = pool.name
 		lent, r := pool.take()
 		if r.failed() {
+			if pool.usage == Accept {
+				r.explainAcquire(Accept, &pool.store, name)
+			}
 			return r
 		}
 		defer func() { pool.put(lent, true) }() // what clients send is not its fault
-		cred, store = lent.box, &pool.store
+		cred, store, kind = lent.box, &pool.store, pool.copies
 	} else {
 		r := acquire(&defaultAcceptor)
 		if r.failed() {
@@ -260,7 +280,11 @@ func (l *leg) accept() result {
 	case r.code() == ErrNoCred:
 		r.explainAcquire(Accept, store, Name{})
 	case !r.failed() && r.major&statusContinue == 0:
-		return l.identify(r)
+		if r = l.identify(r, kind); r.failed() {
+			r.explainTicket(store, name, l.in)
+		}
+	case r.failed():
+		r.explainTicket(store, name, l.in)
 	}
 	return r
 }
@@ -268,12 +292,19 @@ func (l *leg) accept() result {
 // defaultAcceptor is any key of the default keytab, for Kerberos, raw and inside SPNEGO.
 var defaultAcceptor = acquisition{usage: Accept, mechs: packOIDs([]OID{SPNEGO, KRB5}), neg: packOIDs([]OID{KRB5}), lifetime: indefinite}
 
-// identify asks an accepted context who the initiator is. A context that cannot say that has failed.
-func (l *leg) identify(accepted result) result {
+// identify asks an accepted context who the initiator is. A context that cannot say that, or that is for somebody else
+// than the credential, has failed.
+func (l *leg) identify(accepted result, kind *acquisition) result {
 	info := ctxInfo(l.handle.box)
 	if info.failed() {
 		accepted.freeCredential()
 		return info
+	}
+	u := unpack{info.out}
+	u.name()
+	if acceptor, mech := u.name(), internOID(u.bytes()); !kind.allows(acceptor, mech) {
+		accepted.freeCredential()
+		return result{major: uint32(ErrFailure), text: "the token is for " + acceptor.text + ", and not for what the credential is for"}
 	}
 	accepted.names = info.out
 	return accepted
@@ -282,9 +313,11 @@ func (l *leg) identify(accepted result) result {
 // Established reports whether the context is complete (GSS_S_COMPLETE). Only then is the peer who Info says.
 func (c *SecContext) Established() bool { return c.established }
 
-// Info returns what the context has come to so far. It is complete once the context is established.
+// Info returns what the context has come to so far (gss_inquire_context, and gss_context_time for Expires). It is complete
+// once the context is established.
 func (c *SecContext) Info() Info {
-	if c.handle != nil && c.established && !c.named && c.handle.acquire() {
+	// MIT krb5 says nothing of a context that has expired, and loses what it had to say.
+	if c.handle != nil && c.established && !c.named && !c.expired() && c.handle.acquire() {
 		r := ctxInfo(c.handle.box)
 		c.handle.release()
 		if !r.failed() {
@@ -292,6 +325,10 @@ func (c *SecContext) Info() Info {
 		}
 	}
 	return c.info
+}
+
+func (c *SecContext) expired() bool {
+	return !c.info.Expires.IsZero() && !c.info.Expires.After(time.Now())
 }
 
 // setNames takes names and mechanism out of what ctxInfo packed, and returns the rest.
@@ -309,8 +346,13 @@ func (c *SecContext) setNames(packed []byte) unpack {
 	return u
 }
 
-// Delegated returns the credential that the initiator has delegated, or nil. The caller owns and
+// Delegated returns the credential that the initiator has delegated (delegated_cred_handle of gss_accept_sec_context),
+// or nil: look before you initiate with it, as a nil Credential in Options is the program itself. The caller owns and
 // closes it; later calls return nil. One that nobody takes is closed with the context.
+//
+// An acceptor of usage Both also gets one where a client of Kerberos has delegated nothing, and FlagDelegate with it:
+// with that one it may act for the client only towards services that the KDC allows it to delegate to (constrained
+// delegation, S4U2Proxy of [MS-SFU]). CredentialInfo.Impersonator tells the two apart. Heimdal has no such credential.
 func (c *SecContext) Delegated() *Credential { return c.delegated.Swap(nil) }
 
 // Close frees the context (gss_delete_sec_context, without a token for the peer: RFC 2743

@@ -46,6 +46,7 @@ func pair(t testing.TB, io, ao *Options) (i, a *SecContext) {
 	return i, a
 }
 
+// Mirrors t_context.c of MIT, and python-gssapi's tests of both sides.
 func TestHandshake(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -91,6 +92,11 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
+// outOfOrder checks what came of a good message that has lost its place. Heimdal does not check it, so it is refused.
+func outOfOrder(err error, said bool) bool {
+	return either(err == nil && said, errors.Is(err, ErrBadMIC) && !said)
+}
+
 func TestMessages(t *testing.T) {
 	i, a := pair(t, &Options{Flags: FlagMutual | FlagSequence | FlagReplay | FlagConfidential | FlagIntegrity}, nil)
 	msg := []byte("a message of thirty-one letters")
@@ -110,7 +116,7 @@ func TestMessages(t *testing.T) {
 		if err != nil || !bytes.Equal(got, msg) || p != (Protection{Confidential: confidential}) {
 			t.Errorf("%q, %+v, %v", got, p, err)
 		}
-		if _, p, err := a.Unwrap(token); err != nil || !p.Duplicate {
+		if _, p, err := a.Unwrap(token); !outOfOrder(err, p.Duplicate) {
 			t.Errorf("a second time: %+v, %v", p, err)
 		}
 	}
@@ -122,10 +128,10 @@ func TestMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := a.VerifyMIC(msg, second); err != nil || !p.Gap {
+	if p, err := a.VerifyMIC(msg, second); !outOfOrder(err, p.Gap) {
 		t.Errorf("second first: %+v, %v", p, err)
 	}
-	if p, err := a.VerifyMIC(msg, first); err != nil || !p.Unsequenced {
+	if p, err := a.VerifyMIC(msg, first); !outOfOrder(err, p.Unsequenced) {
 		t.Errorf("first last: %+v, %v", p, err)
 	}
 	if _, err := a.VerifyMIC([]byte("another message"), second); !errors.Is(err, ErrBadMIC) {
@@ -152,6 +158,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// Mirrors python-gssapi's test_wrap_size_limit.
 func TestWrapSizeLimit(t *testing.T) {
 	i, _ := pair(t, nil, nil)
 	for _, confidential := range []bool{false, true} {
@@ -213,6 +220,7 @@ func TestDelegated(t *testing.T) {
 	}
 }
 
+// Mirrors t_bindings.c of MIT, and python-gssapi's test_channel_bindings and test_bad_channel_bindings.
 func TestChannelBinding(t *testing.T) {
 	one := &ChannelBinding{Data: []byte("tls-server-end-point:one")}
 	two := &ChannelBinding{Data: []byte("tls-server-end-point:two")}
@@ -241,7 +249,7 @@ func TestChannelBinding(t *testing.T) {
 				}
 				answer, err := a.Step(t.Context(), token)
 				if tc.fails {
-					if !errors.Is(err, ErrBadBindings) || len(answer) == 0 {
+					if !errors.Is(err, ErrBadBindings) || len(answer) == 0 && either(true, mech != KRB5) {
 						t.Errorf("%v, and a token of %d bytes for the initiator", err, len(answer))
 					}
 					return
@@ -257,6 +265,7 @@ func TestChannelBinding(t *testing.T) {
 	}
 }
 
+// Mirrors python-gssapi's test_export_import_sec_context.
 func TestExport(t *testing.T) {
 	i, a := pair(t, &Options{Flags: FlagMutual}, nil)
 	want := a.Info()
@@ -316,7 +325,7 @@ func TestAcceptorRefuses(t *testing.T) {
 	if err := acceptOnce(t, token); err != nil {
 		t.Fatal(err)
 	}
-	if err := acceptOnce(t, token); !errors.Is(err, ErrFailure) && !errors.Is(err, ErrDuplicateElement) {
+	if err := acceptOnce(t, token); either(!errors.Is(err, ErrFailure) && !errors.Is(err, ErrDuplicateElement), err != nil) { // Heimdal keeps no replay cache
 		t.Errorf("a replayed token: %v", err)
 	}
 	cut := token[:len(token)/2]

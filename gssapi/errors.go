@@ -89,7 +89,7 @@ type Error struct {
 	Name   string // the name it was about, as in "HTTP@www.example.com"; may be empty
 	Code   Code
 	Minor  uint32 // the mechanism's own number, to look at and not to compare
-	Text   string // what the library said
+	Text   string // what the library said (gss_display_status, RFC 2743 section 2.4.1)
 	Detail string // the cache, principal, keytab or file concerned, as libkrb5 sees it
 	Hint   string // what to do about it
 

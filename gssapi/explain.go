@@ -27,7 +27,7 @@ func (r *result) explainAcquire(usage Usage, s *Store, name Name) {
 	switch {
 	case !r.explicable():
 	case usage == Accept:
-		r.explainKeytab(s.Keytab, keytabHint(s.Keytab, "KRB5_KTNAME", "the service's"))
+		r.explainKeytab(s.keytab(), keytabHint(s.keytab(), "KRB5_KTNAME", "the service's"))
 	case r.explainConfig():
 	case s.Password != "" && name.IsZero():
 		r.hint = "say whose password it is: CredentialOptions.Name"
@@ -56,6 +56,7 @@ const (
 	reasonOther = iota
 	reasonMissing
 	reasonPermission
+	reasonDamaged
 )
 
 // explainConfig reports whether krb5.conf itself is to blame.
@@ -77,7 +78,11 @@ func (r *result) explainCache(name string) bool {
 		switch {
 		case c.Name == "":
 		case facts.flags == reasonPermission:
-			r.hint = "make it readable for this user"
+			r.hint = "make it readable for this user, and for nobody else"
+		case facts.flags == reasonDamaged && name == "":
+			r.hint = "run kinit, which writes it anew"
+		case facts.flags == reasonOther && name != "":
+			r.hint = "correct the name of the cache"
 		case facts.flags == reasonOther:
 			r.hint = "correct the name of the cache, in KRB5CCNAME or in default_ccache_name of krb5.conf"
 		case name != "":
@@ -113,6 +118,58 @@ func (r *result) explainTarget(target Name) {
 	r.hint = "if the KDC does not know the service, check the name; if no KDC is found or answers, check [realms] in krb5.conf, and the network"
 }
 
+// ask asks a credential that a call has failed with what may be the reason.
+func (r *result) ask(cred box) {
+	info, by := credInfo(cred), credImpersonator(cred)
+	user := unpack{info.out}
+	r.expired = info.code() == ErrCredentialsExpired
+	r.user, r.impersonator = user.name().text, (&unpack{by.out}).string()
+}
+
+// explainDelegation explains why a service that acts for a user got no ticket.
+func (r *result) explainDelegation(target Name) {
+	r.detail = fmt.Sprintf("%s acts for %s", r.impersonator, r.user)
+	r.hint = fmt.Sprintf("if the KDC refuses that, it must allow %s to delegate to %s (krbAllowedToDelegateTo in its LDAP "+
+		"directory, msDS-AllowedToDelegateTo in Active Directory), and trust it with users who have not authenticated to it "+
+		"(ok_to_auth_as_delegate), where that is so; if it does not know the service, check the name", r.impersonator, target.text)
+}
+
+// explainImpersonate explains why the credential of a service got none of a user.
+func (r *result) explainImpersonate(p *credPool, cred box) {
+	r.ask(cred)
+	switch {
+	case !r.explicable():
+	case r.impersonator != "":
+		r.detail = fmt.Sprintf("%s acts for %s", r.impersonator, r.user)
+		r.hint = "impersonate with the credential of the service itself"
+	case p.private && r.expired:
+		r.hint = "the credential has expired: get another"
+	case p.private || r.explainCache(p.store.CCache):
+		r.hint = "check the name of the user, and that a KDC of the realm answers"
+	}
+}
+
+// explainStore says which cache could not be written, and why.
+func (r *result) explainStore(name string) {
+	facts := krb5Cache(name)
+	c := readCache(&facts)
+	switch {
+	case facts.failed() && c.Name == "":
+		r.blame("", "", &facts)
+		return
+	case name == "":
+		r.detail = "ticket cache " + c.Name
+	}
+	switch {
+	case r.code() == ErrDuplicateElement:
+		r.hint = "overwrite it, or name another cache"
+	case r.code() == ErrCredentialsExpired:
+		r.hint = "the credential has expired: get another"
+	case facts.failed() && facts.flags != reasonOther:
+		r.hint = "check that its directory is there, and writable for this user"
+	}
+}
+
 func isIP(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil
@@ -131,9 +188,8 @@ func keytabHint(name, variable, whose string) string {
 const maxKeys = 8
 
 func (r *result) explainKeytab(name, hint string) {
-	facts := krb5Keytab(name)
-	u := unpack{facts.out}
-	keytab := u.string()
+	facts := krb5Keytab(name, Name{})
+	keytab, keys := readKeytab(&facts)
 	if facts.failed() {
 		r.blame("keytab", keytab, &facts)
 		switch {
@@ -145,23 +201,7 @@ func (r *result) explainKeytab(name, hint string) {
 		}
 		return
 	}
-	var keys []string
-	seen := make(map[string]bool)
-	for len(u.b) > 0 {
-		principal, kvno := u.string(), u.u32()
-		key := fmt.Sprintf("%s (kvno %d)", principal, kvno)
-		if !seen[key] && len(seen) < maxKeys {
-			keys = append(keys, key)
-		}
-		seen[key] = true
-	}
-	if n := len(seen) - len(keys); n > 0 {
-		keys = append(keys, fmt.Sprintf("%d more", n))
-	}
-	if len(keys) == 0 {
-		keys = []string{"no keys"}
-	}
-	r.detail = fmt.Sprintf("keytab %s has %s", keytab, strings.Join(keys, ", "))
+	r.detail = fmt.Sprintf("keytab %s has %s", keytab, listKeys(keys))
 	r.hint = "if the key is missing or was changed, " + hint
 }
 

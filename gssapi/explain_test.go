@@ -83,8 +83,8 @@ func TestErrorExpiredTicket(t *testing.T) {
 	out := child(t, "initiate", "KRB5CCNAME=FILE:"+cc)
 	steps, acquire, _ := cutLast(strings.TrimSpace(out), "\n")
 	texts := []string{"FILE:" + cc, "expired at " + end.Format(time.RFC3339), "run kinit alice@NEGO.TEST", "expired: true"}
-	wantReports(t, steps, 2, ErrFailure, append(texts, "Ticket expired")...) // the library's own status
-	wantReports(t, acquire, 1, ErrCredentialsExpired, texts...)
+	wantReports(t, steps, 2, ErrFailure, append(texts, either("Ticket expired", "credential not found"))...) // the library's own status
+	wantReports(t, acquire, 1, either(ErrCredentialsExpired, ErrNoCred), texts...)
 	if strings.Contains(out, "Success") {
 		t.Error(out)
 	}
@@ -96,7 +96,12 @@ func TestErrorBrokenConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := child(t, "initiate", "KRB5_CONFIG="+realm.Config+":"+conf)
-	t.Log(out)
+	if heimdal { // which goes on without that file
+		if out != strings.Repeat("<nil>\t<nil>\n", 3) {
+			t.Error(out)
+		}
+		return
+	}
 	if strings.Count(out, conf) != 3 || strings.Count(out, "KRB5_CONFIG") != 3 || strings.Contains(out, realm.Config) {
 		t.Errorf("not each error names %s alone:\n%s", conf, out)
 	}
@@ -141,7 +146,7 @@ func TestErrorUnreadable(t *testing.T) {
 	}{
 		{"initiate as nobody", 3, []string{"KRB5_CONFIG=/dev/null", "KRB5CCNAME=FILE:" + secret}, []string{secret, "make it readable"}},
 		{"accept as nobody", 2, []string{"KRB5_CONFIG=/dev/null", "KRB5_KTNAME=FILE:" + secret}, []string{secret, "make it readable"}},
-		{"initiate as nobody", 3, []string{"KRB5_CONFIG=" + secret}, []string{secret, "make that file readable"}},
+		{"initiate as nobody", 3, []string{"KRB5_CONFIG=" + secret}, either([]string{secret, "make that file readable"}, []string{realm.CCache})},
 		{"initiate", 3, []string{"KRB5CCNAME=FOO:bar"}, []string{"FOO:bar", "default_ccache_name"}},
 		{"initiate", 3, []string{"KRB5CCNAME=FILE:" + cc}, []string{cc, "run kinit, or set KRB5CCNAME"}},
 	} {
@@ -169,7 +174,7 @@ func TestErrorUnknownService(t *testing.T) {
 		if !errors.As(err, &e) || e.Code != ErrFailure {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"HTTP/unknown.nego.test@NEGO.TEST not found", "HTTP@unknown.nego.test", "user@NEGO.TEST", realm.CCache} {
+		for _, want := range []string{either("HTTP/unknown.nego.test@NEGO.TEST not found", "SERVER (HTTP/unknown.nego.test@NEGO.TEST)"), "HTTP@unknown.nego.test", "user@NEGO.TEST", realm.CCache} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q is not in %q", want, err)
 			}
@@ -184,7 +189,11 @@ func TestErrorIPAddress(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		c := NewInitiator(Service("HTTP", host), nil)
 		defer c.Close()
-		if _, err := c.Step(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "IP address") {
+		_, err := c.Step(t.Context(), nil)
+		if err == nil || !strings.Contains(err.Error(), "IP address") {
+			t.Error(err)
+		}
+		if heimdal && host == "::1" && !errors.Is(err, ErrBadName) { // which reads beyond the end of it
 			t.Error(err)
 		}
 	}
@@ -198,7 +207,7 @@ func TestErrorKDCDown(t *testing.T) {
 	if !errors.Is(err, ErrFailure) {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"KDC for realm 'NEGO.TEST'", "HTTP@www.nego.test", "alice@NEGO.TEST", "if no KDC is found or answers"} {
+	for _, want := range []string{either("KDC for realm 'NEGO.TEST'", "any KDC in realm NEGO.TEST"), "HTTP@www.nego.test", "alice@NEGO.TEST", "if no KDC is found or answers"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %q", want, err)
 		}
@@ -293,4 +302,42 @@ func expire(t *testing.T, file string) time.Time {
 		t.Fatal(err)
 	}
 	return end
+}
+
+// Who has named a cache is not sent to the environment for its name.
+func TestErrorCacheNamed(t *testing.T) {
+	_, err := Acquire(t.Context(), &CredentialOptions{Store: Store{CCache: "BOGUS:cc"}})
+	if err == nil || strings.Contains(err.Error(), "KRB5CCNAME") || !strings.Contains(err.Error(), "BOGUS:cc") || !strings.Contains(err.Error(), "correct the name") {
+		t.Error(err)
+	}
+}
+
+// A cache whose file is damaged is of no use until kinit writes it anew, and the error says so: also where the damage is behind a
+// good ticket, as a disk leaves it that was full for a while.
+func TestErrorCacheDamaged(t *testing.T) {
+	dir := t.TempDir()
+	whole := filepath.Join(dir, "whole")
+	if err := realm.Kinit(t.Context(), "alice", "FILE:"+whole); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	torn := append(append(append([]byte{}, b...), b[len(b)-100:]...), "\x00\x00\x00\x01 something else"...)
+	for what, text := range map[string][]byte{"noise": []byte("no tickets"), "empty": nil, "torn": torn} {
+		cc := filepath.Join(dir, what)
+		if err := os.WriteFile(cc, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out := strings.TrimSpace(child(t, "initiate", "KRB5CCNAME=FILE:"+cc))
+		for line := range strings.SplitSeq(out, "\n") {
+			if !heimdal || line != "<nil>\t<nil>" { // it acquires without a look at the tickets
+				wantTexts(t, line, cc, "run kinit")
+			}
+		}
+		if _, err := ReadCache(t.Context(), "FILE:"+cc); err == nil {
+			t.Errorf("%s: read without an error", what)
+		}
+	}
 }

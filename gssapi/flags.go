@@ -16,7 +16,7 @@ const (
 	FlagAnonymous      Flags = 1 << 6  // GSS_C_ANON_FLAG: the initiator stays unnamed
 	FlagProtReady      Flags = 1 << 7  // GSS_C_PROT_READY_FLAG: messages work before the last leg
 	FlagTransferable   Flags = 1 << 8  // GSS_C_TRANS_FLAG: Export works
-	FlagChannelBound   Flags = 1 << 11 // GSS_C_CHANNEL_BOUND_FLAG: an acceptor on MIT saw matching bindings
+	FlagChannelBound   Flags = 1 << 11 // GSS_C_CHANNEL_BOUND_FLAG: an acceptor saw matching bindings
 	FlagDCEStyle       Flags = 1 << 12 // GSS_C_DCE_STYLE: a third leg, for DCE RPC
 	FlagIdentify       Flags = 1 << 13 // GSS_C_IDENTIFY_FLAG: the acceptor may look, not act
 	FlagExtendedError  Flags = 1 << 14 // GSS_C_EXTENDED_ERROR_FLAG

@@ -106,7 +106,7 @@ func TestZeroValues(t *testing.T) {
 
 // A credential keeps its identity when somebody else's tickets come into its cache.
 func TestCredentialKeepsItsIdentity(t *testing.T) {
-	for _, usage := range []Usage{Initiate, Both} {
+	for _, usage := range either([]Usage{Initiate, Both}, []Usage{Initiate}) {
 		cc := "FILE:" + filepath.Join(t.TempDir(), "cc")
 		if err := realm.Kinit(t.Context(), "alice", cc); err != nil {
 			t.Fatal(err)
@@ -248,7 +248,7 @@ func TestAcceptorsHaveTheirOwnSlots(t *testing.T) {
 		t.Error(err)
 	}
 	// One that has not begun can be tried again.
-	i := NewInitiator(www, nil)
+	i := NewInitiator(www, &Options{Flags: FlagDelegate})
 	defer i.Close()
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -298,14 +298,15 @@ func TestAbandonedCallsFreeWhatTheyGot(t *testing.T) {
 
 // Closing a context closes what was delegated with it, at once.
 func TestCloseDropsTheDelegated(t *testing.T) {
+	settle(t)
 	i, a := NewInitiator(www, &Options{Flags: FlagDelegate}), NewAcceptor(nil)
 	if err := handshake(i, a); err != nil {
 		t.Fatal(err)
 	}
 	i.Close()
-	before := liveObjects()
+	before := held()
 	a.Close()
-	if n := before - liveObjects(); n != 2 {
+	if n := before - held(); n != 2 {
 		t.Errorf("%d objects were freed, want the context and the credential", n)
 	}
 	if a.Delegated() != nil {
@@ -335,13 +336,19 @@ func TestDefaultAcceptorTakesKerberosAlone(t *testing.T) {
 	raw := NewInitiator(www, &Options{Mech: IAKERB})
 	defer raw.Close()
 	token, err := raw.Step(t.Context(), nil)
+	if heimdal { // which has NTLM built in instead
+		if !errors.Is(err, ErrBadMech) {
+			t.Error(err)
+		}
+		token, err = []byte("NTLMSSP\x00\x01\x00\x00\x00\x07\x82\x08\xa2"+strings.Repeat("\x00", 24)), nil
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := NewAcceptor(nil)
 	defer a.Close()
 	if _, err := a.Step(t.Context(), token); err == nil {
-		t.Error("the default acceptor takes IAKERB")
+		t.Error("the default acceptor takes another mechanism")
 	}
 }
 
@@ -356,7 +363,11 @@ func TestEveryLegOfAnInitiator(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := child(t, "iakerb", "KRB5CCNAME=FILE:/nonexistent", "TEST_CCACHE="+cc, "TEST_HOST="+host)
-	if out != "alice@NEGO.TEST replay,bound <nil>\n" {
+	if heimdal {
+		if !strings.Contains(out, ErrUnavailable.Error()) {
+			t.Error(out)
+		}
+	} else if out != "alice@NEGO.TEST replay,bound <nil>\n" {
 		t.Error(out)
 	}
 }
@@ -390,8 +401,8 @@ func init() {
 	}
 }
 
-// A realm whose KDC is elsewhere is not needed to say what is wrong with a token: the keytab is not read for each.
-func TestBadTokensDoNotReadTheKeytab(t *testing.T) {
+// A keytab that opens the ticket is not what was wrong with a token.
+func TestReplayIsNotTheKeytabsFault(t *testing.T) {
 	i := NewInitiator(www, nil)
 	defer i.Close()
 	token, err := i.Step(t.Context(), nil)
@@ -401,9 +412,34 @@ func TestBadTokensDoNotReadTheKeytab(t *testing.T) {
 	if err := acceptOnce(t, token); err != nil {
 		t.Fatal(err)
 	}
+	if heimdal { // which takes it again
+		token[len(token)-1] ^= 1
+	}
 	err = acceptOnce(t, token)
 	var e *Error
 	if !errors.As(err, &e) || e.Detail != "" || e.Hint != "" {
-		t.Errorf("a replay: %v", err)
+		t.Errorf("a bad token: %v", err)
+	}
+}
+
+// No token from the peer is no answer, and no crash of the library.
+func TestEmptyTokens(t *testing.T) {
+	for _, mech := range either([]OID{SPNEGO, KRB5, IAKERB}, []OID{SPNEGO, KRB5}) {
+		for _, empty := range [][]byte{nil, {}} {
+			i := NewInitiator(Service("HTTP", "localhost"), &Options{Mech: mech, Flags: FlagMutual})
+			if _, err := i.Step(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := i.Step(t.Context(), empty); !errors.Is(err, ErrDefectiveToken) || i.Established() {
+				t.Errorf("%v: %v", mech, err)
+			}
+			i.Close()
+			a := NewAcceptor(nil)
+			// To an acceptor it is the wish for a list of its mechanisms (NegHints, an extension of SPNEGO).
+			if out, err := a.Step(t.Context(), empty); err != nil || a.Established() || len(out) == 0 {
+				t.Errorf("acceptor: %x, %v", out, err)
+			}
+			a.Close()
+		}
 	}
 }

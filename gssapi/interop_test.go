@@ -21,6 +21,19 @@ func TestInteropPlugInAlone(t *testing.T) {
 }
 
 func init() {
+	children["onward"] = func() {
+		ctx := context.Background()
+		i, a := NewInitiator(www, &Options{Flags: FlagDelegate}), NewAcceptor(nil)
+		if err := handshake(i, a); err != nil {
+			fmt.Println(err)
+			return
+		}
+		d := a.Delegated()
+		for _, target := range []Name{www, Service("HTTP", "unknown.nego.test")} {
+			token, err := NewInitiator(target, &Options{Credential: d}).Step(ctx, nil)
+			fmt.Println(len(token) > 0, bytes.Contains(token, []byte(NTLMSSP)), err != nil)
+		}
+	}
 	children["NTLM"] = func() {
 		ctx := context.Background()
 		token, err := NewInitiator(www, nil).Step(ctx, nil)
@@ -49,6 +62,57 @@ func TestInteropRestrictedMechanisms(t *testing.T) {
 	out := child(t, "NTLM", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users, "KRB5CCNAME=FILE:/nonexistent")
 	want := "offered true <nil>\n[] false false \n[1.2.840.113554.1.2.2] false false \n[1.3.6.1.5.5.2] true false \n"
 	if out != want {
+		t.Errorf("%s\nwant\n%s", out, want)
+	}
+}
+
+// A delegated ticket is the user's. NTLM would answer as whom this process has a password for.
+func TestInteropDelegatedIsKerberosAlone(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("TEST:service:password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := child(t, "onward", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users)
+	if want := "true false false\nfalse false true\n"; out != want {
+		t.Errorf("%s\nwant\n%s", out, want)
+	}
+}
+
+func init() {
+	children["NTLM at both ends"] = func() {
+		ctx := context.Background()
+		acquire := func(o CredentialOptions) *Credential {
+			c, err := Acquire(ctx, &o)
+			if err != nil {
+				fmt.Println(err)
+			}
+			return c
+		}
+		password := CredentialOptions{Name: User("user"), Mechs: []OID{NTLMSSP}, Store: Store{Password: "password"}}
+		for _, accepted := range []OID{NTLMSSP, KRB5} {
+			for _, o := range []CredentialOptions{password, {Mechs: []OID{KRB5}}} {
+				i := NewInitiator(www, &Options{Credential: acquire(o)})
+				a := NewAcceptor(&Options{Credential: acquire(CredentialOptions{Usage: Accept, Mechs: []OID{accepted}})})
+				fmt.Println(o.Mechs[0] == accepted, handshake(i, a) == nil)
+			}
+		}
+		i := NewInitiator(www, &Options{Credential: acquire(password), Mech: NTLMSSP, Flags: FlagIntegrity | FlagConfidential})
+		a := NewAcceptor(&Options{Credential: acquire(CredentialOptions{Usage: Accept, Mechs: []OID{NTLMSSP}})})
+		fmt.Println(handshake(i, a))
+		reset, err := ParseOID("1.3.6.1.4.1.7165.655.1.3") // GSS_NTLMSSP_RESET_CRYPTO_OID
+		fmt.Println(err, i.SetOption(reset, make([]byte, 4)), i.SetOption(reset, nil) != nil)
+	}
+}
+
+// An acceptor's credential negotiates the mechanisms that it was acquired for and no others, and a plug-in's options can be set.
+// Mirrors python-gssapi's test_set_neg_mechs, test_set_sec_context_option and test_set_sec_context_option_fail.
+func TestInteropMechanismsOfCredential(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("TEST:user:password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := child(t, "NTLM at both ends", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users)
+	if want := "true true\nfalse false\nfalse false\ntrue true\n<nil>\n<nil> <nil> true\n"; out != want {
 		t.Errorf("%s\nwant\n%s", out, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,10 +26,14 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if err := goLocal(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	var err error
 	realm, err = krbtest.New(context.Background(), &krbtest.Options{
 		Users:    []string{"user", "alice", "bob"},
-		Services: []string{"HTTP/localhost", "HTTP/www.nego.test", "host/www.nego.test"},
+		Services: []string{"HTTP/localhost", "HTTP/www.nego.test", "host/www.nego.test", "host/silent.nego.test"},
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -40,8 +45,20 @@ func run(m *testing.M) int {
 		k, v, _ := strings.Cut(kv, "=")
 		os.Setenv(k, v)
 	}
+	if plugIns != "" { // make fuzz MECHS=…
+		os.Setenv("GSS_MECH_CONFIG", plugIns)
+		users := filepath.Join(realm.Dir, "ntlm")
+		if err := os.WriteFile(users, []byte("TEST:user:password\n"), 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		os.Setenv("NTLM_USER_FILE", users)
+	}
 	return m.Run()
 }
+
+// plugIns is a file of /etc/gss/mech.d, whose mechanisms fuzzing is to have beside Kerberos: NTLM is meant. Other tests have none.
+var plugIns = os.Getenv("NEGO_FUZZ_MECHS")
 
 // children are the functions that run in a process of their own, because they need another environment.
 var children = map[string]func(){}
@@ -59,6 +76,14 @@ func child(t *testing.T, name string, env ...string) string {
 		t.Fatalf("%s: %v\n%s", name, err, out)
 	}
 	return string(out)
+}
+
+// either is what a test wants of MIT krb5, or of Heimdal where that is different by design of its own.
+func either[T any](mit, other T) T {
+	if heimdal {
+		return other
+	}
+	return mit
 }
 
 var serial atomic.Int64

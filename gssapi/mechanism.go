@@ -11,7 +11,7 @@ func Mechs() ([]OID, error) {
 }
 
 // MechBySASLName finds a mechanism by its name in SASL, such as "GS2-KRB5"
-// (gss_inquire_mech_for_saslname, RFC 5801 section 11).
+// (gss_inquire_mech_for_saslname, RFC 5801 section 11). It asks nobody. A name that no mechanism has is ErrBadMech.
 func MechBySASLName(name string) (OID, error) {
 	r := mechBySASLName(name)
 	return r.mech, r.err("find the mechanism with the SASL name", name, nil)

@@ -4,7 +4,8 @@ import "bytes"
 
 // Protection is what a message turned out to be. Duplicate, Old, Unsequenced and Gap are set only where
 // the context has FlagReplay or FlagSequence; the message is authentic all the same, and whether it is
-// still wanted is the caller's to say (RFC 2743 section 1.2.3).
+// still wanted is the caller's to say (RFC 2743 section 1.2.3). Heimdal does not check the signature of such messages: there
+// they are ErrBadMIC.
 type Protection struct {
 	Confidential bool // it was encrypted
 	Duplicate    bool // it was here before
@@ -47,7 +48,8 @@ func (c *SecContext) use(op string, call func(box) result) (result, error) {
 
 // Wrap protects a message for the peer's Unwrap: signed, and encrypted where confidential
 // (gss_wrap, RFC 2743 section 2.3.3). Where encryption was asked for and the context does not have it,
-// that is an error and nothing is returned.
+// that is an error and nothing is returned. As for every message, the context must be established, or have
+// FlagProtReady: before, it is ErrNoContext.
 func (c *SecContext) Wrap(msg []byte, confidential bool) ([]byte, error) {
 	const op = "wrap a message"
 	r, err := c.use(op, func(b box) result { return wrap(b, msg, confidential) })
@@ -113,7 +115,7 @@ func (c *SecContext) WrapSizeLimit(confidential bool, max int) (int, error) {
 
 // Export turns an established context into bytes for [ImportSecContext], in this or in another process
 // (gss_export_sec_context, RFC 2743 section 2.2.8). The context is gone from here afterwards. The bytes
-// hold its keys.
+// hold its keys. Only a context with FlagTransferable can be exported.
 func (c *SecContext) Export() ([]byte, error) {
 	r, err := c.use("export a context", ctxExport)
 	if err != nil {
@@ -124,7 +126,7 @@ func (c *SecContext) Export() ([]byte, error) {
 }
 
 // ImportSecContext takes over a context that Export gave away (gss_import_sec_context, RFC 2743
-// section 2.2.9).
+// section 2.2.9). The bytes are trusted as they are, and must be: the process may end over damaged ones.
 func ImportSecContext(token []byte) (*SecContext, error) {
 	r := ctxImport(token)
 	if err := r.err("import a context", "", nil); err != nil {

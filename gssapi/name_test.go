@@ -3,6 +3,7 @@ package gssapi
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +29,7 @@ func TestName(t *testing.T) {
 	}
 }
 
+// Mirrors python-gssapi's test_compare_name.
 func TestNameEqual(t *testing.T) {
 	for _, tc := range []struct {
 		a, b Name
@@ -86,21 +88,27 @@ func TestNameForms(t *testing.T) {
 	}
 }
 
+// Mirrors t_oid.c, of whose spellings ParseOID reads the dotted one.
 func TestOID(t *testing.T) {
 	// The numbers as the standards print them.
 	for dotted, oid := range map[string]OID{
-		"1.2.840.113554.1.2.2":    KRB5,
-		"1.3.6.1.5.5.2":           SPNEGO,
-		"1.3.6.1.5.2.5":           IAKERB,
-		"1.3.6.1.4.1.311.2.2.10":  NTLMSSP,
-		"1.2.840.113554.1.2.1.1":  NTUser,
-		"1.2.840.113554.1.2.1.2":  NTMachineUID,
-		"1.2.840.113554.1.2.1.3":  NTStringUID,
-		"1.2.840.113554.1.2.1.4":  NTHostBased,
-		"1.3.6.1.5.6.3":           NTAnonymous,
-		"1.3.6.1.5.6.4":           NTExported,
-		"1.2.840.113554.1.2.2.1":  NTKRB5Principal,
-		"1.2.840.113554.1.2.2.6":  NTKRB5Enterprise,
+		"1.2.840.113554.1.2.2":   KRB5,
+		"1.3.6.1.5.5.2":          SPNEGO,
+		"1.3.6.1.5.2.5":          IAKERB,
+		"1.3.6.1.4.1.311.2.2.10": NTLMSSP,
+		"1.2.840.113554.1.2.1.1": NTUser,
+		"1.2.840.113554.1.2.1.2": NTMachineUID,
+		"1.2.840.113554.1.2.1.3": NTStringUID,
+		"1.2.840.113554.1.2.1.4": NTHostBased,
+		"1.3.6.1.5.6.3":          NTAnonymous,
+		"1.3.6.1.5.6.4":          NTExported,
+		"1.2.840.113554.1.2.2.1": NTKRB5Principal,
+		"1.2.840.113554.1.2.2.6": NTKRB5Enterprise,
+		"1.2.840.48018.1.2.2":    KRB5MS, "1.3.5.1.5.2": KRB5Old, "1.3.6.1.5.6.2": NTHostBasedX, "1.3.6.1.5.6.6": NTCompositeExport,
+		"1.2.840.113554.1.2.2.7": NTKRB5X509, "1.2.752.43.13.23": NTKRB5Referral,
+		"0.0": "\x00", "0.39": "\x27", "1.0": "\x28", "1.39": "\x4f", "2.0": "\x50", "2.40": "\x78", "2.47": "\x7f",
+		"2.48": "\x81\x00", "2.16304": "\x81\x80\x00", "0.0.0": "\x00\x00", "0.0.1.0": "\x00\x01\x00",
+		"0.0.128.0": "\x00\x81\x00\x00", "0.0.0.1": "\x00\x00\x01", "0.0.128.0.1.0.128": "\x00\x81\x00\x00\x01\x00\x81\x00",
 		"2.25.329800735698586629": "\x69\x84\xc9\xda\x8e\xb3\xb2\xfb\x94\x05",
 	} {
 		got, err := ParseOID(dotted)
@@ -108,14 +116,14 @@ func TestOID(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if dotted[:4] != "2.25" && got != oid {
+		if !strings.HasPrefix(dotted, "2.25.") && got != oid {
 			t.Errorf("%s is %x, want %x", dotted, string(got), string(oid))
 		}
 		if got.String() != dotted {
 			t.Errorf("%s comes back as %s", dotted, got)
 		}
 	}
-	for _, bad := range []string{"", "1", "x", "1.2.-3", "3.1", "1.2.", "1..2"} {
+	for _, bad := range []string{"", "1", "x", "1.2.-3", "3.1", "1.2.", "1..2", "{}", "+1.1", "-1.1", "1.+0", "0.40", "1.40", "1.128", "{ 1 2 }", " "} {
 		if o, err := ParseOID(bad); err == nil {
 			t.Errorf("%q is %v", bad, o)
 		}
@@ -149,5 +157,33 @@ func TestFlagsAndCodes(t *testing.T) {
 	}
 	if ErrNameNotMech != 18<<16 || ErrNameNotMech.Error() != "the name is not a name of one mechanism" || ErrBadMech.Error() != "the mechanism is not supported" {
 		t.Error(uint32(ErrNameNotMech), ErrNameNotMech, ErrBadMech)
+	}
+}
+
+// An exported name that is damaged is no name. It comes from files and databases, and must not end the process.
+func TestExportedNameDamaged(t *testing.T) {
+	whole, err := Principal("alice@NEGO.TEST").Export(t.Context(), KRB5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, err := NewName(string(whole), NTExported).Canonical(t.Context(), KRB5); err != nil || name.String() != "alice@NEGO.TEST" {
+		t.Fatalf("%q, %v", name, err)
+	}
+	damaged := []string{string(whole) + "x", string(whole) + "\x00\x00\x00\x00", "\x04\x02" + string(whole[2:]), "\x04\x02" + string(whole[2:]) + "\x00\x00\x00\x09x", "\x04\x03" + string(whole[2:])}
+	for n := range whole {
+		damaged = append(damaged, string(whole[:n]))
+	}
+	for _, text := range damaged {
+		for _, typ := range []OID{NTExported, NTCompositeExport} {
+			name := NewName(text, typ)
+			_, err1 := name.Canonical(t.Context(), KRB5)
+			_, err2 := name.Export(t.Context(), KRB5)
+			_, err3 := name.Equal(Principal("alice@NEGO.TEST"))
+			for _, err := range []error{err1, err2, err3} {
+				if !errors.Is(err, ErrBadName) {
+					t.Errorf("%q: %v", text, err)
+				}
+			}
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package gssapi
 
 import (
+	"cmp"
 	"runtime"
 	"sync"
 	"time"
@@ -11,6 +12,8 @@ import (
 // one copy would wait for each other. The original is only looked at.
 type credPool struct {
 	original *handle
+	usage    Usage
+	name     Name  // that it was acquired for
 	store    Store // where it came from, for errors; without the password
 
 	mu      sync.Mutex
@@ -34,7 +37,7 @@ const maxIdle = 16
 // set from the tickets of this one.
 func newCredential(original box, store Store, copies *acquisition, private bool) *Credential {
 	store.Password = ""
-	p := &credPool{original: newHandle(original, credFree), store: store, copies: copies, private: private}
+	p := &credPool{original: newHandle(original, credFree), usage: copies.usage, name: cmp.Or(copies.asked, copies.name), store: store, copies: copies, private: private}
 	c := &Credential{pool: p}
 	c.cleanup = runtime.AddCleanup(c, (*credPool).close, p)
 	return c
@@ -47,6 +50,11 @@ func (p *credPool) take() (loan, result) {
 	if p.closed {
 		p.mu.Unlock()
 		return loan{}, result{major: uint32(ErrClosed)}
+	}
+	if p.copies.alone {
+		p.original.acquire()
+		p.mu.Unlock()
+		return loan{newHandle(p.original.box, func(box) { p.original.release() }), time.Time{}}, result{}
 	}
 	var over []loan
 	for n := len(p.idle); n > 0; n = len(p.idle) {
@@ -107,7 +115,7 @@ func (p *credPool) share() result {
 // put takes a copy back. One that a call has failed with may be what was wrong, and is not lent again.
 func (p *credPool) put(l loan, good bool) {
 	p.mu.Lock()
-	keep := good && !p.closed && len(p.idle) < maxIdle
+	keep := good && !p.closed && !p.copies.alone && len(p.idle) < maxIdle
 	if keep {
 		p.idle = append(p.idle, l)
 	}
@@ -131,6 +139,12 @@ func (p *credPool) look(call func(box) result) result {
 	}
 	defer h.release()
 	return call(h.box)
+}
+
+func (p *credPool) open() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.closed
 }
 
 func (p *credPool) close() {

@@ -2,6 +2,7 @@ package gssapi
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -21,6 +22,8 @@ type result struct {
 	names        []byte // an established context's, packed
 	detail, hint string // set by explain
 	expired      bool
+	impersonator string // who acts for the credential's user
+	user         string // who that is
 }
 
 const (
@@ -48,7 +51,17 @@ func (r *result) err(op, name string, cancelled error) error {
 	if !r.failed() {
 		return nil
 	}
-	return &Error{Op: op, Name: name, Code: Code(r.major & statusErrors), Minor: r.minor, Text: r.text, Detail: r.detail, Hint: r.hint, expired: r.expired}
+	return &Error{Op: op, Name: name, Code: Code(r.major & statusErrors), Minor: r.minor, Text: short(r.text), Detail: short(r.detail), Hint: short(r.hint), expired: r.expired}
+}
+
+// maxText bounds what an error says: there are names in it that come from the peer, who may make them as long as its token.
+const maxText = 1024
+
+func short(s string) string {
+	if len(s) > maxText {
+		s = strings.ToValidUTF8(s[:maxText], "") + "…"
+	}
+	return s
 }
 
 const indefinite = 1<<32 - 1 // GSS_C_INDEFINITE
@@ -72,6 +85,15 @@ func expiry(lifetime uint32) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(time.Now().Unix()+int64(lifetime), 0)
+}
+
+// contextExpiry is expiry for an established context of a mechanism. MIT krb5 counts on below zero behind the end of a ticket
+// whose context is still good, by what clocks may differ, and one second behind it that is the number of what has no end.
+func contextExpiry(lifetime uint32, mech OID) time.Time {
+	if left := int32(lifetime); left < 0 && (mech == KRB5 || lifetime != indefinite) {
+		return time.Unix(time.Now().Unix()+int64(left), 0)
+	}
+	return expiry(lifetime)
 }
 
 // unpack reads the records that the C side packs: numbers of 32 bits in the machine's order, and
@@ -98,7 +120,7 @@ func (u *unpack) bytes() []byte {
 func (u *unpack) string() string { return string(u.bytes()) }
 
 func (u *unpack) name() Name {
-	text := u.string()
+	text := strings.TrimRight(u.string(), "\x00") // gss-ntlmssp counts the end of a C string as well
 	return Name{text, internOID(u.bytes())}
 }
 

@@ -16,12 +16,23 @@ import (
 // settle waits until the C side holds nothing that Go has not freed.
 func settle(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); liveObjects() != 0; runtime.GC() {
+	for deadline := time.Now().Add(20 * time.Second); held() != 0; runtime.GC() {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d C objects are alive", liveObjects())
+			t.Fatalf("%d C objects are alive", held())
 		}
 	}
 }
+
+// held counts what the C side has handed out, without what the package keeps for itself, which comes and goes as files change. Of
+// two counts, the first one comes behind a settle, or the garbage collector frees what earlier tests have left in between.
+func held() int64 {
+	dropSnapshots()
+	parsed.drop(nil)
+	return liveObjects()
+}
+
+// silent is a service that no other test asks for: a ticket for it in the default cache would need no KDC.
+var silent = Service("host", "silent.nego.test")
 
 // silence puts something in the KDC's place that takes requests and never answers. The channel gets one
 // value for each request. After the returned function was called, the calls that wait come back.
@@ -85,7 +96,7 @@ func TestErrorOfTheRightGoroutine(t *testing.T) {
 				c := NewInitiator(Service("HTTP", host), nil)
 				_, err := c.Step(t.Context(), nil)
 				c.Close()
-				if err == nil || !strings.Contains(err.Error(), "Server HTTP/"+host+"@NEGO.TEST not found") {
+				if err == nil || !strings.Contains(err.Error(), either("Server HTTP/"+host+"@NEGO.TEST not found", "SERVER (HTTP/"+host+"@NEGO.TEST)")) {
 					t.Errorf("for %s: %v", host, err)
 				}
 			}
@@ -96,8 +107,9 @@ func TestErrorOfTheRightGoroutine(t *testing.T) {
 }
 
 func TestStepIsCancelled(t *testing.T) {
+	settle(t)
 	cred := newTicket(t, "alice")
-	settled := liveObjects()
+	settled := held()
 	_, end := silence(t)
 	for _, tc := range []struct {
 		name string
@@ -107,20 +119,20 @@ func TestStepIsCancelled(t *testing.T) {
 			cause := errors.New("the user went home")
 			ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, cause)
 			defer cancel()
-			c := NewInitiator(Service("host", "www.nego.test"), &tc.opts)
+			c := NewInitiator(silent, &tc.opts)
 			start := time.Now()
 			_, err := c.Step(ctx, nil)
 			if took := time.Since(start); took < 100*time.Millisecond || took > 3*time.Second {
 				t.Errorf("came back after %v", took)
 			}
 			var e *Error
-			if !errors.Is(err, cause) || !errors.As(err, &e) || e.Name != "host@www.nego.test" {
+			if !errors.Is(err, cause) || !errors.As(err, &e) || e.Name != silent.String() {
 				t.Error(err)
 			}
 			if _, err := c.Step(context.Background(), nil); !errors.Is(err, ErrNoContext) || !strings.Contains(err.Error(), "abandoned") {
 				t.Errorf("the next step: %v", err)
 			}
-			if liveObjects() <= settled {
+			if held() <= settled {
 				t.Error("the abandoned call holds nothing")
 			}
 			c.Close() // while the call is inside the library
@@ -157,7 +169,8 @@ func TestCancelledBeforeTheCall(t *testing.T) {
 
 // Calls that wait for the KDC fill their slots. Further ones wait with their context, and acceptors do not wait.
 func TestSlots(t *testing.T) {
-	initiator := NewInitiator(www, nil)
+	ticket := newTicket(t, "alice")
+	initiator := NewInitiator(www, &Options{Credential: ticket})
 	defer initiator.Close()
 	token, err := initiator.Step(t.Context(), nil)
 	if err != nil {
@@ -170,7 +183,7 @@ func TestSlots(t *testing.T) {
 	var wg sync.WaitGroup
 	for range cap(network) {
 		wg.Go(func() {
-			c := NewInitiator(Service("host", "www.nego.test"), nil)
+			c := NewInitiator(silent, nil)
 			defer c.Close()
 			c.Step(stuck, nil)
 		})
@@ -183,7 +196,7 @@ func TestSlots(t *testing.T) {
 	// Nobody waits for the four any more, and they still hold their slots.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	c := NewInitiator(www, nil)
+	c := NewInitiator(www, &Options{Credential: ticket})
 	defer c.Close()
 	if _, err := c.Step(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a fifth: %v", err)
@@ -197,6 +210,8 @@ func TestSlots(t *testing.T) {
 	}
 	network = old
 	initiator.Close()
+	c.Close()
+	ticket.Close()
 	settle(t)
 }
 
@@ -231,7 +246,7 @@ func TestSharedCredentialDoesNotWait(t *testing.T) {
 			requests, end := silence(t)
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				c := NewInitiator(Service("host", "www.nego.test"), &Options{Credential: cred})
+				c := NewInitiator(silent, &Options{Credential: cred})
 				defer c.Close()
 				if _, err := c.Step(context.Background(), nil); err == nil {
 					t.Error("a KDC answered")
@@ -255,7 +270,7 @@ func TestSharedCredentialDoesNotWait(t *testing.T) {
 
 func TestCloseDuringStep(t *testing.T) {
 	requests, end := silence(t)
-	c := NewInitiator(Service("host", "www.nego.test"), nil)
+	c := NewInitiator(silent, nil)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if _, err := c.Step(context.Background(), nil); err == nil {
@@ -266,7 +281,7 @@ func TestCloseDuringStep(t *testing.T) {
 	for range 2 {
 		c.Close()
 	}
-	if liveObjects() == 0 {
+	if held() == 0 {
 		t.Error("Close freed what the library still uses")
 	}
 	end()
@@ -364,7 +379,7 @@ func init() {
 			fmt.Println(err)
 			return
 		}
-		bindings := &ChannelBinding{Data: []byte("data")}
+		bindings := &ChannelBinding{Data: []byte("some data")} // Heimdal takes four bytes for two ports
 		try := func(mech OID, flags Flags, acceptor *ChannelBinding, hints bool) {
 			i := NewInitiator(www, &Options{Credential: ticket, Mech: mech, Flags: flags, ChannelBinding: bindings})
 			a := NewAcceptor(&Options{Credential: keys, ChannelBinding: acceptor})
@@ -416,6 +431,26 @@ func TestConcurrentUse(t *testing.T) {
 	ticket.Close()
 	keys.Close()
 	settle(t)
+}
+
+// The first calls on a delegated credential come at once, where its tickets are not in a cache yet.
+func TestConcurrentFirstUse(t *testing.T) {
+	for range 20 {
+		_, a := pair(t, &Options{Flags: FlagDelegate}, nil)
+		d := a.Delegated()
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				i := NewInitiator(www, &Options{Credential: d})
+				defer i.Close()
+				if _, err := i.Step(t.Context(), nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		d.Close()
+	}
 }
 
 // The token that Step is given is the caller's again as soon as Step has returned, also from a call that was

@@ -2,6 +2,23 @@
 
 #include "shim.h"
 
+/*
+ * Heimdal looks at a message's place in the sequence first, and at its checksum only where that is the next one. What
+ * came twice or out of order may be anybody's, so it is no message.
+ */
+#ifdef NEGO_HEIMDAL
+static OM_uint32 checked(nego_result *r, OM_uint32 major)
+{
+	static const char why[] = "it came twice or out of order, and Heimdal does not check such a message";
+	if (GSS_ERROR(major) || !(major & (GSS_S_DUPLICATE_TOKEN | GSS_S_OLD_TOKEN | GSS_S_UNSEQ_TOKEN | GSS_S_GAP_TOKEN)))
+		return major;
+	nego_text(r, why, sizeof why - 1);
+	return GSS_S_BAD_MIC;
+}
+#else
+#define checked(r, major) (major)
+#endif
+
 nego_result nego_wrap(void *ctx, const void *in, size_t in_len, int confidential)
 {
 	nego_result r = { 0 };
@@ -20,7 +37,7 @@ nego_result nego_unwrap(void *ctx, const void *in, size_t in_len)
 	gss_buffer_desc token = { in_len, (void *)in }, out = GSS_C_EMPTY_BUFFER;
 	int got = 0;
 	OM_uint32 minor, major = gss_unwrap(&minor, nego_ctx_handle(ctx), &token, &out, &got, NULL);
-	nego_status(&r, major, minor, GSS_C_NO_OID);
+	nego_status(&r, checked(&r, major), minor, GSS_C_NO_OID);
 	nego_out_gss(&r, &out);
 	r.flags = got != 0;
 	return r;
@@ -41,7 +58,7 @@ nego_result nego_verify_mic(void *ctx, const void *in, size_t in_len, const void
 	nego_result r = { 0 };
 	gss_buffer_desc msg = { in_len, (void *)in }, token = { mic_len, (void *)mic };
 	OM_uint32 minor, major = gss_verify_mic(&minor, nego_ctx_handle(ctx), &msg, &token, NULL);
-	nego_status(&r, major, minor, GSS_C_NO_OID);
+	nego_status(&r, checked(&r, major), minor, GSS_C_NO_OID);
 	return r;
 }
 

@@ -1,5 +1,7 @@
 //go:build cgo && unix
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +49,40 @@ void nego_status(nego_result *r, OM_uint32 major, OM_uint32 minor, gss_OID mech)
 		gss_release_buffer(&ignored, &b);
 	} while (more != 0);
 }
+
+#ifndef NEGO_HEIMDAL
+struct status {
+	nego_result *r;
+	OM_uint32 major, minor;
+};
+
+static void *status_thread(void *p)
+{
+	struct status *s = p;
+	nego_status(s->r, s->major, s->minor, GSS_C_NO_OID);
+	return NULL;
+}
+
+/*
+ * For calls that fail without a text of their own. This thread may still have one for the same number, of another
+ * failure and with another's name in it; a new thread has the general one.
+ */
+void nego_status_general(nego_result *r, OM_uint32 major, OM_uint32 minor)
+{
+	struct status s = { r, major, minor };
+	pthread_t t;
+	sigset_t all, old;
+	r->major = major;
+	r->minor = minor;
+	if (!GSS_ERROR(major) || minor == 0)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are for the threads of Go */
+	if (pthread_create(&t, NULL, status_thread, &s) == 0)
+		pthread_join(t, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+#endif
 
 void nego_out_gss(nego_result *r, gss_buffer_t b)
 {
@@ -122,7 +158,7 @@ void nego_release(void *out, size_t out_len, int gss_out, void *text)
 		nego_died();
 		if (gss_out) {
 			OM_uint32 ignored;
-			gss_buffer_desc b = { out_len, out };
+			gss_buffer_desc b = { out_len > 0 ? out_len : 1, out }; /* MIT frees no buffer of length 0 */
 			gss_release_buffer(&ignored, &b);
 		} else {
 			free(out);

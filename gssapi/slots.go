@@ -35,13 +35,18 @@ func (s slots) run(ctx context.Context, call func() result, abandon func(*result
 			return result{}, unbegun{context.Cause(ctx)}
 		}
 	}
+	begin := func() result { // these read files, which may block as well
+		kept.refresh()
+		parsed.refresh()
+		return call()
+	}
 	if ctx.Done() == nil {
 		defer func() { <-s }()
-		return call(), nil
+		return begin(), nil
 	}
 	done, gone := make(chan result), make(chan struct{})
 	go func() {
-		r := call()
+		r := begin()
 		<-s
 		select {
 		case done <- r:

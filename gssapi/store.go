@@ -1,6 +1,7 @@
 package gssapi
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,14 +13,21 @@ import (
 // Store says where a credential comes from, instead of from the environment: the cred_store of
 // gss_acquire_cred_from, an extension of MIT krb5. The zero Store is the environment's own choice.
 //
+// It is also what to use instead of calls that choose for the whole thread or process, which makes no sense for goroutines:
+// CCache for gss_krb5_ccache_name, Keytab for krb5_gss_register_acceptor_identity; and instead of those that take handles of
+// libkrb5 (gss_krb5_import_cred) or add to a credential (gss_krb5_set_cred_rcache, which RCache does).
+//
+// Password is for Kerberos, which is asked for a ticket at once. For IAKERB alone it waits for the contexts of Mech IAKERB: each logs in
+// anew then, as MIT krb5 1.20 has it, and two of one credential must not do so at the same time.
+//
 // A Store prints and logs without its Password.
 type Store struct {
 	CCache       string            // ticket cache, as in "FILE:/tmp/krb5cc_1000" or "KCM:"
 	Keytab       string            // an acceptor's keys, as in "FILE:/etc/krb5.keytab"
 	ClientKeytab string            // keys that an initiator gets tickets with, where the cache has none
-	RCache       string            // an acceptor's replay cache, as in "none:" or "dfl:"
-	Password     string            `json:"-"` // an initiator's password; needs CredentialOptions.Name
-	Extra        map[string]string // further keys the library knows
+	RCache       string            // an acceptor's replay cache, as in "none:" or "dfl:"; with Heimdal ErrUnavailable
+	Password     string            `json:"-"` // an initiator's, with CredentialOptions.Name (gss_acquire_cred_with_password)
+	Extra        map[string]string // further keys the library knows; Heimdal knows none
 }
 
 // parts lists the keys that are set, in a fixed order.
@@ -36,6 +44,9 @@ func (s Store) parts() [][2]string {
 	}
 	return l
 }
+
+// keytab is an acceptor's; "" is the default one.
+func (s *Store) keytab() string { return cmp.Or(s.Keytab, s.Extra["keytab"]) }
 
 // maxKeysInStore is what the C side has room for.
 const maxKeysInStore = 32

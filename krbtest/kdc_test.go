@@ -245,3 +245,24 @@ func TestRequest(t *testing.T) {
 	}
 	mustContain(t, tail(r.logFile(), 0), r.probe.principal, "krbtgt/"+r.Name)
 }
+
+// Whatever answers on the port of a KDC, it is told from one, and never mistaken for one that knows the realm's principal unless it
+// says so.
+func FuzzCheckAnswer(f *testing.F) {
+	krbError := func(code byte) []byte {
+		return der(1, msgKrbError, true, sequence(field(0, integer(5)), field(1, integer(30)), field(6, integer(code))))
+	}
+	for _, answer := range [][]byte{nil, {0}, []byte("HTTP/1.1 400 Bad Request"), krbError(6), krbError(25), der(1, msgASRep, true, nil),
+		der(1, msgKrbError, true, sequence(field(6, nil))), {0x7e, 0x84, 0xff, 0xff, 0xff, 0xff}} {
+		f.Add(answer)
+	}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		err := checkAnswer(answer)
+		if err == nil && (len(answer) < 2 || answer[0]&^0x20 != 0x4b && answer[0]&^0x20 != 0x5e) {
+			t.Errorf("%x is taken for a KDC's", answer)
+		}
+		if err != nil && !errors.Is(err, errForeign) {
+			t.Error(err)
+		}
+	})
+}

@@ -97,6 +97,32 @@ func (r *Realm) Kinit(ctx context.Context, principal, ccache string) error {
 	return nil
 }
 
+// Kadmin runs one command of kadmin.local and returns what it prints, for what
+// the other methods do not do:
+//
+//	realm.Kadmin("modify_principal", "+ok_to_auth_as_delegate", "HTTP/localhost")
+//
+// Each argument is one word; none needs quotes. Passwords are better given to
+// AddUser, as others on the machine can see the arguments. Kinit does not learn
+// of principals, passwords or keys that the command makes.
+func (r *Realm) Kadmin(command string, args ...string) (output string, err error) {
+	if command == "" || command[0] == '-' {
+		return "", fmt.Errorf("krbtest: kadmin.local %q: not a command; help lists them", command)
+	}
+	r.op.Lock()
+	defer r.op.Unlock()
+	ctx, cancel := context.WithTimeout(r.closing, commandTimeout)
+	defer cancel()
+	var stderr string
+	if err = r.open(); err == nil {
+		output, stderr, err = r.output(ctx, "kadmin.local", "", slices.Concat([]string{"-r", r.Name, command}, args)...)
+	}
+	if err != nil {
+		return output, fmt.Errorf("krbtest: kadmin.local %s: %w", command, withText(err, stderr))
+	}
+	return output, nil
+}
+
 // createDatabase creates the database with its first principals. It is called
 // before anybody else has r.
 func (r *Realm) createDatabase(ctx context.Context, users, services []string) error {

@@ -87,6 +87,43 @@ func TestAddServiceAndKeytab(t *testing.T) {
 	}
 }
 
+func TestKadmin(t *testing.T) {
+	t.Parallel()
+	r := Start(t, nil)
+	if _, err := r.Kadmin("modify_principal", "+ok_to_auth_as_delegate", "HTTP/localhost"); err != nil {
+		t.Error(err)
+	}
+	out, err := r.Kadmin("get_principal", "HTTP/localhost")
+	if err != nil {
+		t.Error(err)
+	}
+	mustContain(t, out, "Principal: HTTP/localhost@NEGO.TEST", "OK_TO_AUTH_AS_DELEGATE")
+	if _, err := r.Kadmin("add_principal", "-clearpolicy", "-randkey", `a "quoted" name`); err != nil {
+		t.Error(err)
+	}
+	out, err = r.Kadmin("get_principal", "-terse", `a "quoted" name`)
+	if err != nil {
+		t.Error(err)
+	}
+	mustContain(t, out, `quoted`)
+	_, err = r.Kadmin("get_principal", "nobody")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	mustContain(t, err.Error(), "krbtest: kadmin.local get_principal: ", "Principal does not exist")
+	for _, command := range []string{"", "-q", "no_such_command"} {
+		if out, err := r.Kadmin(command, "list_principals"); err == nil {
+			t.Errorf("%q: %s", command, out)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Kadmin("list_principals"); !errors.Is(err, errClosed) {
+		t.Error(err)
+	}
+}
+
 func TestKinitCacheTypes(t *testing.T) {
 	t.Parallel()
 	r := Start(t, nil)

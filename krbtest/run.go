@@ -15,17 +15,25 @@ var errFailed = errors.New("failed")
 
 // run runs one of the programs to its end and returns what it wrote to stderr.
 // What it writes to stdout is dropped: kadmin.local echoes its input, with the
-// passwords. The program is killed when ctx ends or the realm is closed.
+// passwords.
 func (r *Realm) run(ctx context.Context, program, stdin string, args ...string) (stderr string, err error) {
+	_, stderr, err = r.output(ctx, program, stdin, args...)
+	return stderr, err
+}
+
+// output runs one of the programs to its end and returns what it wrote. The
+// program is killed when ctx ends or the realm is closed.
+func (r *Realm) output(ctx context.Context, program, stdin string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.closing, cancel)()
 
-	var out bytes.Buffer
+	var out, text bytes.Buffer
 	cmd := exec.CommandContext(ctx, r.programs[program], args...)
 	cmd.Env = r.env
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.Stderr = &out
+	cmd.Stdout = &out
+	cmd.Stderr = &text
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()
 	switch {
@@ -37,7 +45,7 @@ func (r *Realm) run(ctx context.Context, program, stdin string, args ...string) 
 	default:
 		err = fmt.Errorf("%s: %w", program, err)
 	}
-	return out.String(), err
+	return out.String(), text.String(), err
 }
 
 // withText adds what a program wrote to an error.

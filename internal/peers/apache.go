@@ -62,7 +62,7 @@ type ApacheOptions struct {
 	Workers int
 }
 
-// A Server is a running Apache. Its responses, the 401 too, have the headers X-Remote-User, X-Auth-Mech, and
+// A Server is a running Apache, or nginx. The responses of an Apache, the 401 too, have the headers X-Remote-User, X-Auth-Mech, and
 // X-Remote-Port with the client's port, which tells connections apart. X-Auth-Mech is such as Negotiate/krb5.
 type Server struct {
 	URL    string // http://localhost:port

@@ -44,13 +44,7 @@ func Curl(tb testing.TB, env []string, args ...string) *Reply {
 	}, args...)
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(tb.Context(), file, args...)
-	for _, kv := range os.Environ() {
-		// A proxy of the machine is not for these servers.
-		if name, _, _ := strings.Cut(kv, "="); !strings.HasSuffix(strings.ToLower(name), "_proxy") {
-			cmd.Env = append(cmd.Env, kv)
-		}
-	}
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = clientEnv(env)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
 	r := &Reply{}

@@ -1,5 +1,6 @@
-// Package peers starts the real servers of Debian's packages for tests: Apache with mod_auth_gssapi, Squid with
-// negotiate_kerberos_auth, the KCM daemon of SSSD, the NTLM plug-in of GSSAPI, and curl as the other client.
+// Package peers starts the real programs of Debian's packages for tests: Apache with mod_auth_gssapi, nginx, Squid with
+// negotiate_kerberos_auth, a KDC that keeps its database in LDAP, the KCM daemon of SSSD, the NTLM plug-in of GSSAPI; and
+// the clients of others: curl, Python's requests-kerberos, Java, Chromium.
 //
 // All of it stands under the build tag interop, and so do the tests that use it, whose names start with TestInterop:
 // make interop installs the packages and runs them. A program that is missing fails the test, by the name of its

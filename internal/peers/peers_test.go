@@ -357,6 +357,44 @@ func TestInteropKCM(t *testing.T) {
 	}
 }
 
+// The database has moved with all that was in it, is written where it is now, and lets services delegate as it says.
+func TestInteropLDAPRealm(t *testing.T) {
+	t.Parallel()
+	d := LDAPRealm(t, &krbtest.Options{Users: []string{"alice"}, Services: []string{"HTTP/front.nego.test", "HTTP/back.nego.test", "HTTP/other.nego.test"}})
+	kvno := func(args ...string) error {
+		return d.run(t.Context(), "", "/usr/bin/kvno", append([]string{"-q"}, args...)...)
+	}
+	if err := d.Kinit(t.Context(), "alice", ""); err != nil { // whose password the first database had
+		t.Error(err)
+	}
+	if err := kvno("HTTP/back.nego.test"); err != nil {
+		t.Error(err)
+	}
+	if err := d.AddUser("carol", "carol's"); err != nil {
+		t.Error(err)
+	}
+	if err := d.Kinit(t.Context(), "carol", "FILE:"+filepath.Join(t.TempDir(), "cc")); err != nil {
+		t.Error(err)
+	}
+	if err := d.Kinit(t.Context(), "HTTP/front.nego.test", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Kadmin("modify_principal", "+ok_to_auth_as_delegate", "HTTP/front.nego.test"); err != nil {
+		t.Error(err)
+	}
+	as := []string{"-k", d.KeytabFile, "-P", "-U", "alice"} // S4U2Self, then S4U2Proxy
+	if err := kvno(append(as, "HTTP/back.nego.test")...); err == nil {
+		t.Error("nobody has allowed that")
+	}
+	d.AllowDelegation(t, "HTTP/front.nego.test", "HTTP/back.nego.test")
+	if err := kvno(append(as, "HTTP/back.nego.test")...); err != nil {
+		t.Error(err)
+	}
+	if err := kvno(append(as, "HTTP/other.nego.test")...); err == nil {
+		t.Error("nobody has allowed that")
+	}
+}
+
 // A fakeTB is a test of which only the failure counts.
 type fakeTB struct {
 	testing.TB

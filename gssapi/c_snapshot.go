@@ -1,0 +1,55 @@
+//go:build cgo && unix && !heimdal
+
+package gssapi
+
+// #cgo nocallback nego_watch_new
+// #cgo nocallback nego_watch_changed
+// #cgo nocallback nego_watch_free
+// #cgo noescape nego_snapshot_new
+// #cgo nocallback nego_snapshot_new
+// #cgo nocallback nego_snapshot_changed
+// #cgo noescape nego_snapshot_step
+// #cgo nocallback nego_snapshot_step
+// #cgo nocallback nego_snapshot_free
+// #include "shim.h"
+import "C"
+import "unsafe"
+
+// Why there is no snapshot, or no token of one: what the C side puts into flags.
+const (
+	snapshotLater = C.NEGO_SNAPSHOT_LATER
+	snapshotNever = C.NEGO_SNAPSHOT_NEVER
+)
+
+func watchNew(credential bool) result {
+	var c C.int
+	if credential {
+		c = 1
+	}
+	return take(C.nego_watch_new(c))
+}
+
+func watchChanged(watch box) bool { return C.nego_watch_changed(unsafe.Pointer(watch)) != 0 }
+
+func watchFree(watch box) { take(C.nego_watch_free(unsafe.Pointer(watch))) }
+
+func snapshotNew(watch box, target Name, mech OID) result {
+	t, tn := stringArg(target.text)
+	y, yn := stringArg(target.typ)
+	m, mn := stringArg(mech)
+	return take(C.nego_snapshot_new(unsafe.Pointer(watch), t, tn, y, yn, m, mn))
+}
+
+func snapshotChanged(watch, snapshot box) bool {
+	return C.nego_snapshot_changed(unsafe.Pointer(watch), unsafe.Pointer(snapshot)) != 0
+}
+
+func snapshotStep(watch, snapshot box, target Name, mech OID, bindings []byte, flags Flags, lifetime uint32) result {
+	t, tn := stringArg(target.text)
+	y, yn := stringArg(target.typ)
+	m, mn := stringArg(mech)
+	b, bn := bytesArg(bindings)
+	return take(C.nego_snapshot_step(unsafe.Pointer(watch), unsafe.Pointer(snapshot), t, tn, y, yn, m, mn, b, bn, C.uint32_t(flags), C.uint32_t(lifetime)))
+}
+
+func snapshotFree(snapshot box) { take(C.nego_snapshot_free(unsafe.Pointer(snapshot))) }

@@ -41,6 +41,10 @@ func findChallenge(lines []string) (token []byte, found bool, err error) {
 	return nil, false, err
 }
 
+// maxToken is more than any client sends: Windows, whose tickets list the groups of the user, ends at 65535 bytes
+// (MaxTokenSize), and most servers at less.
+const maxToken = 1 << 16
+
 // requestToken returns the token of a request to a server. A request has one way to authenticate
 // (RFC 9110 section 11.6.2): of two, the two ends of a proxy might believe one each.
 func requestToken(h http.Header) ([]byte, error) {
@@ -54,6 +58,9 @@ func requestToken(h http.Header) ([]byte, error) {
 	name, data, ok := cutScheme(strings.Trim(values[0], " \t"))
 	if !ok || !strings.EqualFold(name, scheme) {
 		return nil, ErrNoToken
+	}
+	if base64.RawStdEncoding.DecodedLen(len(strings.TrimRight(data, "="))) > maxToken {
+		return nil, errTooLong
 	}
 	return decodeToken(data)
 }

@@ -13,5 +13,7 @@
 //
 // where the handlers learn who the user is from [FromContext].
 //
+// docs/troubleshooting.md in the repository says what its errors mean, and docs/trust.md what tokens and proofs are worth.
+//
 // Tokens, tickets and keys are in no error, log or trace of this package; of tokens, lengths are.
 package negotiate

@@ -2,17 +2,18 @@ package negotiate
 
 import (
 	"crypto"
-	_ "crypto/sha256" // the hashes that endPoint asks for
+	_ "crypto/sha256" // the hashes that EndPoint asks for
 	_ "crypto/sha512"
 	"crypto/x509"
 
 	"github.com/nego-sso/nego/gssapi"
 )
 
-// endPoint is the channel binding tls-server-end-point: a hash of the server's certificate (RFC 5929
-// section 4.1). The hash is that of the certificate's signature; MD5 and SHA-1 become SHA-256, and so do
-// signatures that have none of their own, such as Ed25519, for which the RFC has no rule.
-func endPoint(leaf *x509.Certificate) *gssapi.ChannelBinding {
+// EndPoint returns the channel binding tls-server-end-point of a server's certificate, the first one of those that it
+// shows: a hash of it (RFC 5929 section 4.1). The hash is that of the certificate's signature; MD5 and SHA-1 become
+// SHA-256, and so do signatures that have none of their own, such as Ed25519, for which the RFC has no rule. A Transport
+// and an Authenticator use it by themselves; it is for those who make or accept tokens with package gssapi.
+func EndPoint(leaf *x509.Certificate) *gssapi.ChannelBinding {
 	h := crypto.SHA256
 	switch leaf.SignatureAlgorithm {
 	case x509.SHA384WithRSA, x509.SHA384WithRSAPSS, x509.ECDSAWithSHA384:

@@ -1,8 +1,10 @@
 package negotiate
 
 import (
+	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // The reasons for which authentication can fail here rather than in the GSSAPI library. They are constants
@@ -42,7 +44,14 @@ const (
 	// ErrNoToken says that a request to an Authenticator makes no attempt at Negotiate authentication. Each
 	// client's first request is of that kind.
 	ErrNoToken reason = "the request has no Negotiate token"
+
+	// ErrTries says that an Authenticator has seen too many wrong passwords for one user, and asks the KDC about no further
+	// one for a while. The response says for how long, in Retry-After.
+	ErrTries reason = "too many passwords were tried for this user"
 )
+
+// errTooLong is ErrChallenge for a token that a server does not look at.
+var errTooLong = fmt.Errorf("%w: it is longer than %d bytes", ErrChallenge, maxToken)
 
 // reason is an error that is a constant.
 type reason string
@@ -75,9 +84,16 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// maxURL bounds what is shown of a URL: that of a request to a server may be as long as all of its header.
+const maxURL = 2048
+
 // display returns a URL without the parts that may hold secrets.
 func display(u *url.URL) string {
 	shown := *u
 	shown.Opaque, shown.User, shown.RawQuery, shown.ForceQuery, shown.Fragment, shown.RawFragment = "", nil, "", false, "", ""
-	return shown.String()
+	s := shown.String()
+	if len(s) > maxURL {
+		s = strings.ToValidUTF8(s[:maxURL], "") + "…"
+	}
+	return s
 }

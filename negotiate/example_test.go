@@ -1,6 +1,8 @@
 package negotiate_test
 
 import (
+	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log"
@@ -8,7 +10,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/nego-sso/nego/gssapi"
 	"github.com/nego-sso/nego/negotiate"
@@ -97,6 +101,45 @@ func ExampleAuthenticator() {
 	// Output: 401 Unauthorized Negotiate
 }
 
+// Handler is a middleware: it protects a single pattern of a mux, as here, or a whole router, as in router.Use(a.Handler).
+func ExampleAuthenticator_Handler() {
+	a := new(negotiate.Authenticator)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "for everybody")
+	})
+	mux.Handle("GET /items/{id}", a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := negotiate.FromContext(r.Context())
+		fmt.Fprintf(w, "item %s of %s", r.PathValue("id"), id.Initiator)
+	})))
+	s := httptest.NewServer(mux)
+	defer s.Close()
+
+	client := &http.Client{Transport: &negotiate.Transport{}}
+	for _, path := range []string{"/", "/items/7"} {
+		resp, err := client.Get(strings.Replace(s.URL, "127.0.0.1", "localhost", 1) + path)
+		if err != nil {
+			log.Fatal(err)
+		}
+		io.Copy(os.Stdout, resp.Body)
+		resp.Body.Close()
+		fmt.Println()
+	}
+	// Output:
+	// for everybody
+	// item 7 of user@NEGO.TEST
+}
+
+// Each user authenticates once in eight hours, whichever of several servers with the same key answers.
+func ExampleSessions() {
+	key, err := hex.DecodeString(os.Getenv("SESSION_KEY")) // openssl rand -hex 32
+	if err != nil {
+		log.Fatal(err)
+	}
+	a := &negotiate.Authenticator{Sessions: &negotiate.Sessions{Keys: [][]byte{key}, MaxAge: 8 * time.Hour}}
+	http.Handle("/", a.Handler(http.FileServer(http.Dir("/srv/www"))))
+}
+
 // A handler that decides by itself what to do.
 func ExampleAuthenticator_Authenticate() {
 	a := new(negotiate.Authenticator)
@@ -108,4 +151,36 @@ func ExampleAuthenticator_Authenticate() {
 		}
 		fmt.Fprintln(w, id.Initiator)
 	})
+}
+
+// A log around everything, with the user's name. A middleware in front of the Authenticator has the request as it came, so it
+// leaves a place for the name in its context, and the Trace fills it.
+func ExampleTrace() {
+	type place struct{}
+	a := &negotiate.Authenticator{Trace: &negotiate.Trace{
+		Accept: func(ctx context.Context, i negotiate.AcceptInfo) {
+			if user, ok := ctx.Value(place{}).(*string); ok {
+				*user = i.Identity.String()
+			}
+		},
+	}}
+	logged := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user := "-"
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), place{}, &user)))
+			fmt.Println(user, r.Method, r.URL.Path)
+		})
+	}
+	s := httptest.NewServer(logged(a.Handler(http.NotFoundHandler())))
+	defer s.Close()
+
+	client := &http.Client{Transport: &negotiate.Transport{}}
+	resp, err := client.Get(strings.Replace(s.URL, "127.0.0.1", "localhost", 1) + "/page")
+	if err != nil {
+		log.Fatal(err)
+	}
+	resp.Body.Close()
+	// Output:
+	// - GET /page
+	// user@NEGO.TEST GET /page
 }

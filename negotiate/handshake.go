@@ -26,7 +26,7 @@ func (h *handshake) begin(ctx context.Context, leaf *x509.Certificate) error {
 	h.end()
 	o := h.opts
 	if leaf != nil {
-		o.ChannelBinding = endPoint(leaf)
+		o.ChannelBinding = EndPoint(leaf)
 	}
 	h.sc, h.leaf, h.sent = gssapi.NewInitiator(h.target, &o), leaf, 0
 	return h.step(ctx, nil)

@@ -110,7 +110,7 @@ func newScripted(t *testing.T, overTLS bool) *scripted {
 	} else {
 		var cert *tls.Certificate
 		cert, s.ca = peers.Certificate(t)
-		bindings = endPoint(cert.Leaf)
+		bindings = EndPoint(cert.Leaf)
 		s.TLS = &tls.Config{Certificates: []tls.Certificate{*cert}}
 		s.StartTLS()
 		s.URL = "https://localhost:" + s.port()

@@ -34,10 +34,27 @@ type boundConn struct {
 
 type boundKey struct{}
 
-func newBound(t testing.TB) *bound {
+// acquireIAKERB gets an acceptor's credential for a mechanism of several legs. Heimdal has none that tests could use: there
+// it checks that Heimdal says so and returns nil, and the caller has nothing to do.
+func acquireIAKERB(t testing.TB) *gssapi.Credential {
+	t.Helper()
 	cred, err := gssapi.Acquire(t.Context(), &gssapi.CredentialOptions{Usage: gssapi.Accept, Mechs: []gssapi.OID{gssapi.IAKERB}})
+	if onHeimdal {
+		if !errors.Is(err, gssapi.ErrNoCred) && !errors.Is(err, gssapi.ErrBadMech) {
+			t.Error(err)
+		}
+		return nil
+	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	return cred
+}
+
+func newBound(t testing.TB) *bound {
+	cred := acquireIAKERB(t)
+	if cred == nil {
+		return nil
 	}
 	t.Cleanup(func() { cred.Close() })
 	b := &bound{t: t, cred: cred}
@@ -133,6 +150,9 @@ func TestManyLegs(t *testing.T) {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(preempt.String()+" "+method, func(t *testing.T) {
 				b := newBound(t)
+				if b == nil {
+					return
+				}
 				client := newLanes(t, b, &Transport{Preemptive: preempt, Mutual: MutualOptional})
 				send := func(want int) {
 					t.Helper()
@@ -168,6 +188,9 @@ func TestManyLegs(t *testing.T) {
 func TestLaneIsLost(t *testing.T) {
 	for _, preempt := range []Preemption{PreemptNever, PreemptAlways} {
 		b := newBound(t)
+		if b == nil {
+			return
+		}
 		client := newLanes(t, b, &Transport{Preemptive: preempt, Mutual: MutualOptional})
 		b.drops.Store(1)
 		resp, body := get(t, client, b.URL)
@@ -177,6 +200,9 @@ func TestLaneIsLost(t *testing.T) {
 	}
 	// One that is lost again and again costs the request, after a few tries.
 	b := newBound(t)
+	if b == nil {
+		return
+	}
 	client := newLanes(t, b, &Transport{})
 	b.drops.Store(1000)
 	if resp, err := client.Do(newRequest(t, "GET", b.URL, nil)); err == nil {
@@ -189,6 +215,9 @@ func TestLaneIsLost(t *testing.T) {
 
 func TestLaneOfAForeignBase(t *testing.T) {
 	b := newBound(t)
+	if b == nil {
+		return
+	}
 	host := newService(t)
 	tr := &Transport{Base: roundTripper(http.DefaultTransport.RoundTrip), Mech: gssapi.IAKERB,
 		Target: func(*url.URL) gssapi.Name { return gssapi.Service("HTTP", host) }}

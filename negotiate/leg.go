@@ -93,7 +93,9 @@ func (x *exchange) holdTime() time.Duration {
 // again that is for the first leg alone, and for servers that speak.
 func (x *exchange) mayNeedBodyAgain() bool {
 	switch {
-	case x.admission.standing != ours || x.plain || !x.body.fragile():
+	case x.plain || !x.body.fragile():
+		return false
+	case x.admission.standing != ours && !x.proxyMayAsk():
 		return false
 	case x.body.oneShot():
 		return true

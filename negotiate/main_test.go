@@ -23,6 +23,14 @@ var realm *krbtest.Realm
 
 const childVariable = "NEGOTIATE_TEST_CHILD"
 
+// either is what a test wants with MIT krb5, or with Heimdal where that is different.
+func either[T any](mit, heimdal T) T {
+	if onHeimdal {
+		return heimdal
+	}
+	return mit
+}
+
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		os.Exit(m.Run())
@@ -163,4 +171,27 @@ func initiate(t testing.TB, target gssapi.Name, o *gssapi.Options) (*gssapi.SecC
 		t.Fatal(err)
 	}
 	return c, token
+}
+
+// silenceKDC has the KDC take questions and answer none, until back, which may be called again.
+func silenceKDC(t *testing.T) (back func()) {
+	t.Helper()
+	if err := realm.StopKDC(); err != nil {
+		t.Fatal(err)
+	}
+	silentTCP, err := net.Listen("tcp", realm.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silentUDP, err := net.ListenPacket("udp", realm.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sync.OnceFunc(func() {
+		silentTCP.Close()
+		silentUDP.Close()
+		if err := realm.StartKDC(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

@@ -330,6 +330,9 @@ func TestPoint13Cookies(t *testing.T) {
 // Cookies that come while a connection is authenticated ahead of a body are the request's too.
 func TestPoint13CookiesOfALane(t *testing.T) {
 	b := newBound(t)
+	if b == nil {
+		return
+	}
 	serve := b.Config.Handler
 	n := 0
 	b.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

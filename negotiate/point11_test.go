@@ -425,7 +425,7 @@ func TestPoint11Hash(t *testing.T) {
 	for _, c := range certificates(t) {
 		sum := c.hash.New()
 		sum.Write(c.cert.Certificate[0])
-		if got := endPoint(c.parsed(t)); !bytes.Equal(got.Data, sum.Sum([]byte("tls-server-end-point:"))) {
+		if got := EndPoint(c.parsed(t)); !bytes.Equal(got.Data, sum.Sum([]byte("tls-server-end-point:"))) {
 			t.Errorf("%s: %x", c.name, got.Data)
 		}
 	}

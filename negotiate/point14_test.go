@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -47,24 +46,7 @@ func TestPoint14SilentKDC(t *testing.T) {
 	host := newService(t)
 	k := newKeeper(t)
 	before := threads(t)
-	if err := realm.StopKDC(); err != nil {
-		t.Fatal(err)
-	}
-	silentTCP, err := net.Listen("tcp", realm.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	silentUDP, err := net.ListenPacket("udp", realm.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	back := func() {
-		silentTCP.Close()
-		silentUDP.Close()
-		if err := realm.StartKDC(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	back := silenceKDC(t)
 	defer back()
 	for name, tr := range map[string]*Transport{
 		"never":  {},

@@ -1,6 +1,7 @@
 package negotiate
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -48,7 +49,11 @@ func TestPoint15Hosts(t *testing.T) {
 			tr := &Transport{Base: sendTo(s.Listener.Addr().String()), Preemptive: preempt}
 			resp, _ := get(t, &http.Client{Transport: tr}, c.url)
 			o := OutcomeOf(resp)
-			if o.Target != gssapi.Service("HTTP", c.service) || resp.Header.Get("X-Service") != "HTTP/"+c.service+"@NEGO.TEST" || resp.Header.Get("X-Host") != c.host {
+			if c.service == "::1" && onHeimdal { // which does not survive the name
+				if o.Target != gssapi.Service("HTTP", "::1") || resp.StatusCode != 401 || !errors.Is(o.Err, gssapi.ErrBadName) {
+					t.Errorf("%s: %s, %+v", c.url, resp.Status, o)
+				}
+			} else if o.Target != gssapi.Service("HTTP", c.service) || resp.Header.Get("X-Service") != "HTTP/"+c.service+"@NEGO.TEST" || resp.Header.Get("X-Host") != c.host {
 				t.Errorf("%s: %s, %v, %+v", c.url, resp.Status, resp.Header, o)
 			}
 			tr.CloseIdleConnections()

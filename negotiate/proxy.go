@@ -161,10 +161,15 @@ func (x *exchange) relayed() bool {
 // proxyKey is what origins knows a proxy by.
 func (x *exchange) proxyKey() string { return "proxy " + originKey(x.proxyURL) }
 
+// proxyMayAsk reports whether a proxy gets no token before it asks, which it may do whatever the origin may have.
+func (x *exchange) proxyMayAsk() bool {
+	return x.proxyURL != nil && x.pools.origins.get(x.proxyKey()).asked.IsZero()
+}
+
 // setProxyToken gives a leg a fresh token for a proxy that has asked before: it ties that to the connection, and
 // which one the leg goes on is not known here.
 func (x *exchange) setProxyToken(h http.Header) error {
-	if x.proxyURL == nil || x.pools.origins.get(x.proxyKey()).asked.IsZero() {
+	if x.proxyURL == nil || x.proxyMayAsk() {
 		return nil
 	}
 	if ctx := x.req.Context(); x.proxy.token == nil {
@@ -195,6 +200,9 @@ func (x *exchange) answerProxy(resp *http.Response) (again bool, err error) {
 			err = ErrLegs
 		}
 	}
+	if err == nil {
+		x.pools.origins.learn(x.proxyKey(), func(o *origin) { o.asked = time.Now() })
+	}
 	switch {
 	case err != nil:
 	case !x.body.again():
@@ -203,7 +211,6 @@ func (x *exchange) answerProxy(resp *http.Response) (again bool, err error) {
 		err = ErrRefused
 	default:
 		x.proxyTries++
-		x.pools.origins.learn(x.proxyKey(), func(o *origin) { o.asked = time.Now() })
 		if err = h.begin(ctx, nil); err == nil {
 			err = x.renew()
 		}

@@ -72,9 +72,9 @@ func answered(t *testing.T, resp *http.Response) []byte {
 }
 
 func TestServerManyLegs(t *testing.T) {
-	cred, err := gssapi.Acquire(t.Context(), &gssapi.CredentialOptions{Usage: gssapi.Accept, Mechs: []gssapi.OID{gssapi.IAKERB}})
-	if err != nil {
-		t.Fatal(err)
+	cred := acquireIAKERB(t)
+	if cred == nil {
+		return
 	}
 	defer cred.Close()
 	a := &Authenticator{Credential: cred}
@@ -185,8 +185,9 @@ func TestConnectionBound(t *testing.T) {
 	if body != "user@NEGO.TEST" || resp.Header.Get("Persistent-Auth") != "true" {
 		t.Errorf("%s, %q, %v", resp.Status, body, resp.Header)
 	}
-	if resp, body := send(t, c, s.URL, nil); body != "user@NEGO.TEST" || resp.Header.Get("Persistent-Auth") != "true" {
-		t.Errorf("%s, %q", resp.Status, body)
+	if resp, body := send(t, c, s.URL, nil); body != "user@NEGO.TEST" || resp.Header.Get("Persistent-Auth") != "true" ||
+		resp.Header.Get("Cache-Control") != "private" {
+		t.Errorf("%s, %q, %v", resp.Status, body, resp.Header)
 	}
 	// Another connection is another matter.
 	other := &http.Client{Transport: &http.Transport{}}
@@ -195,8 +196,11 @@ func TestConnectionBound(t *testing.T) {
 		t.Error(resp.Status)
 	}
 	// A token that is no good ends what the connection was.
+	if onHeimdal { // where it would be good again
+		token[len(token)-20] ^= 1
+	}
 	if resp, _ := send(t, c, s.URL, token); resp.StatusCode != 401 {
-		t.Errorf("a replayed token: %s", resp.Status)
+		t.Errorf("a used token: %s", resp.Status)
 	}
 	if resp, _ := send(t, c, s.URL, nil); resp.StatusCode != 401 {
 		t.Errorf("after it: %s", resp.Status)
@@ -217,7 +221,7 @@ func TestConnectionBound(t *testing.T) {
 	// Without the setting, the connection is nobody's.
 	plain := keepUser(t, new(Authenticator), http.HandlerFunc(whoami))
 	_, token = initiate(t, gssapi.Service("HTTP", "localhost"), nil)
-	if resp, _ := send(t, c, plain.URL, token); resp.StatusCode != 200 || resp.Header.Get("Persistent-Auth") != "" {
+	if resp, _ := send(t, c, plain.URL, token); resp.StatusCode != 200 || resp.Header.Get("Persistent-Auth") != "false" {
 		t.Error(resp.Status)
 	}
 	if resp, _ := send(t, c, plain.URL, nil); resp.StatusCode != 401 {
@@ -344,7 +348,7 @@ func TestServerBinding(t *testing.T) {
 				if resp, _ := get(t, &http.Client{Transport: free}, base); resp.StatusCode != 401 {
 					t.Errorf("unbound: %s", resp.Status)
 				}
-				_, token := initiate(t, gssapi.Service("HTTP", "localhost"), &gssapi.Options{ChannelBinding: endPoint(leafFor(t, other))})
+				_, token := initiate(t, gssapi.Service("HTTP", "localhost"), &gssapi.Options{ChannelBinding: EndPoint(leafFor(t, other))})
 				plain := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 				defer plain.CloseIdleConnections()
 				if resp, _ := send(t, plain, base, token); resp.StatusCode != 401 {
@@ -404,9 +408,9 @@ func TestServerBindingIsNotSetUp(t *testing.T) {
 
 // Lanes of the Transport meet connections that the Authenticator keeps.
 func TestLanesMeetConnections(t *testing.T) {
-	cred, err := gssapi.Acquire(t.Context(), &gssapi.CredentialOptions{Usage: gssapi.Accept, Mechs: []gssapi.OID{gssapi.IAKERB}})
-	if err != nil {
-		t.Fatal(err)
+	cred := acquireIAKERB(t)
+	if cred == nil {
+		return
 	}
 	defer cred.Close()
 	s := keepUser(t, &Authenticator{Credential: cred, ConnectionBound: true}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

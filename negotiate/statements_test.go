@@ -48,7 +48,7 @@ func newWatched(t *testing.T, secure bool) *watched {
 	s.site = newUnstartedSite(func(w http.ResponseWriter, r *http.Request, _ int) {
 		o := &gssapi.Options{Credential: cred}
 		if secure {
-			o.ChannelBinding = endPoint(s.Certificate())
+			o.ChannelBinding = EndPoint(s.Certificate())
 		}
 		s.serve(w, r, o)
 	})
@@ -806,7 +806,7 @@ func TestStatement62Hash(t *testing.T) {
 		sum := h()
 		sum.Write(raw)
 		want := "tls-server-end-point:" + string(sum.Sum(nil))
-		got := endPoint(&x509.Certificate{Raw: raw, SignatureAlgorithm: algorithm})
+		got := EndPoint(&x509.Certificate{Raw: raw, SignatureAlgorithm: algorithm})
 		if string(got.Data) != want || got.Initiator != nil || got.Acceptor != nil || got.InitiatorType != 0 || got.AcceptorType != 0 {
 			t.Errorf("%s: %q", algorithm, got.Data)
 		}

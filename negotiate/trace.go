@@ -58,7 +58,7 @@ type ResponseInfo struct {
 
 // GSSInfo is about a call of the GSSAPI library.
 type GSSInfo struct {
-	Op          string      // initiate, accept or acquire
+	Op          string      // initiate, accept or acquire; verify: a server's own token for a password that it checks
 	Info        gssapi.Info // of the context, as far as it has come
 	Established bool        // the context is complete
 	In, Out     int         // lengths of the tokens it took and gave
@@ -77,24 +77,32 @@ type DoneInfo struct {
 // AcceptInfo is about a request that an Authenticator lets through.
 type AcceptInfo struct {
 	URL      string // without query
+	Client   string // its address and port, as http.Request.RemoteAddr has it
 	Identity *Identity
 	Token    int // length of the token for the response
 }
 
 // DenyInfo is about a request that an Authenticator refuses.
 type DenyInfo struct {
-	URL   string // without query
-	Token int    // length of the token for the response
-	Err   error
+	URL    string // without query
+	Client string // its address and port, as http.Request.RemoteAddr has it
+	Token  int    // length of the token for the response
+	Err    error
 }
 
-// LogTrace returns a Trace that logs to l, or to slog.Default() where l is nil. Failures of the GSSAPI library
-// are warnings, everything else is for debugging. The attribute component says where a record comes from:
-// it is negotiate or gssapi.
-func LogTrace(l *slog.Logger) *Trace {
+// LogTrace returns a Trace that logs to l, or to slog.Default() where l is nil. A client's tokens that cannot be made are
+// warnings, and so is whom an Authenticator refuses, but for those whose token is still to come; everything else is for
+// debugging. The attribute component says where a record comes from: it is negotiate or gssapi.
+//
+// Anybody can make a server warn. Of an Authenticator's warnings there are ten, and then one a second, whose attribute
+// left_out says how many were left out before it; those are for debugging only.
+func LogTrace(l *slog.Logger) *Trace { return logTrace(l, time.Now) }
+
+func logTrace(l *slog.Logger, now func() time.Time) *Trace {
 	if l == nil {
 		l = slog.Default()
 	}
+	server := &warnings{now: now}
 	negotiate, gss := l.With("component", "negotiate"), l.With("component", "gssapi")
 	return &Trace{
 		Challenge: func(ctx context.Context, i ChallengeInfo) {
@@ -103,8 +111,9 @@ func LogTrace(l *slog.Logger) *Trace {
 		},
 		GSS: func(ctx context.Context, i GSSInfo) {
 			level := slog.LevelDebug
-			// A request that nobody waits for any more is no failure of the library.
-			if i.Err != nil && ctx.Err() == nil {
+			// A request that nobody waits for any more is no failure of the library; and a server's failures are in Deny, with
+			// whose request it was.
+			if i.Err != nil && ctx.Err() == nil && i.Op == "initiate" {
 				level = slog.LevelWarn
 			}
 			if !gss.Enabled(ctx, level) {
@@ -139,12 +148,16 @@ func LogTrace(l *slog.Logger) *Trace {
 				slog.Int("legs", i.Outcome.Legs), slog.Bool("mutual", i.Outcome.Mutual)}, errAttr(err)...)...)
 		},
 		Accept: func(ctx context.Context, i AcceptInfo) {
-			negotiate.LogAttrs(ctx, slog.LevelDebug, "request accepted", slog.String("url", i.URL),
-				slog.String("initiator", i.Identity.Initiator.String()), slog.Int("token_bytes", i.Token))
+			negotiate.LogAttrs(ctx, slog.LevelDebug, "request accepted", slog.String("url", i.URL), slog.String("client", i.Client),
+				slog.String("initiator", i.Identity.Initiator.String()), slog.Int("answer_bytes", i.Token))
 		},
 		Deny: func(ctx context.Context, i DenyInfo) {
-			negotiate.LogAttrs(ctx, slog.LevelDebug, "request denied", append([]slog.Attr{
-				slog.String("url", i.URL), slog.Int("token_bytes", i.Token)}, errAttr(i.Err)...)...)
+			level, attrs := slog.LevelDebug, []slog.Attr(nil)
+			if i.Err != ErrNoToken && i.Err != ErrContinue && ctx.Err() == nil && negotiate.Enabled(ctx, slog.LevelWarn) {
+				level, attrs = server.next()
+			}
+			negotiate.LogAttrs(ctx, level, "request denied", append(append(attrs,
+				slog.String("url", i.URL), slog.String("client", i.Client), slog.Int("answer_bytes", i.Token)), errAttr(i.Err)...)...)
 		},
 	}
 }
@@ -219,13 +232,13 @@ func (t *Trace) done(x *exchange, resp *http.Response, err error) {
 
 func (t *Trace) accept(r *http.Request, id *Identity, token int) {
 	if t != nil && t.Accept != nil {
-		t.Accept(r.Context(), AcceptInfo{URL: display(r.URL), Identity: id, Token: token})
+		t.Accept(r.Context(), AcceptInfo{URL: display(r.URL), Client: r.RemoteAddr, Identity: id, Token: token})
 	}
 }
 
 func (t *Trace) deny(r *http.Request, token int, err error) {
 	if t != nil && t.Deny != nil {
-		t.Deny(r.Context(), DenyInfo{URL: display(r.URL), Token: token, Err: err})
+		t.Deny(r.Context(), DenyInfo{URL: display(r.URL), Client: r.RemoteAddr, Token: token, Err: err})
 	}
 }
 

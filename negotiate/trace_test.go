@@ -73,7 +73,8 @@ func TestLogTrace(t *testing.T) {
 	if strings.Contains(log.String(), "level=WARN") {
 		t.Errorf("a warning, and nothing failed:\n%s", log.String())
 	}
-	for _, want := range []string{"component=negotiate", "component=gssapi", "acceptor=HTTP@localhost", "initiator=user@NEGO.TEST", "mutual=true"} {
+	for _, want := range []string{"component=negotiate", "component=gssapi", "acceptor=HTTP@localhost", "initiator=user@NEGO.TEST", "mutual=true",
+		" answer_bytes="} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in\n%s", want, log.String())
 		}
@@ -86,8 +87,12 @@ func TestLogTrace(t *testing.T) {
 	}
 	serve(t, &Authenticator{Trace: tr}, fieldValue([]byte("noise")))
 	for line := range strings.Lines(log.String()) {
-		if strings.Contains(line, "level=WARN") != (strings.Contains(line, "component=gssapi") && strings.Contains(line, "error=")) {
+		refused := strings.Contains(line, "request denied") && !strings.Contains(line, ErrNoToken.Error())
+		if strings.Contains(line, "level=WARN") != (refused || strings.Contains(line, "initiate failed")) {
 			t.Errorf("wrong level: %s", line)
+		}
+		if refused && strings.Contains(line, "token_bytes") {
+			t.Errorf("this reads as the length of the client's token: %s", line)
 		}
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n != 3 {

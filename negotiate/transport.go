@@ -100,7 +100,8 @@ const (
 	// MutualDisabled asks for no proof and ignores one that comes.
 	MutualDisabled Mutual = iota
 
-	// MutualOptional asks for proof. A wrong one is ErrMutual; a response without one is returned.
+	// MutualOptional asks for proof. A wrong one is ErrMutual; a response without one is returned: who wants to deceive
+	// the client leaves it out.
 	MutualOptional
 
 	// MutualRequired asks for proof and insists on it, in each response. Without it, a response of a status

@@ -233,7 +233,7 @@ func TestPoint3Failures(t *testing.T) {
 	}{
 		{name: "malformed", challenge: "Negotiate @@@", want: ErrChallenge},
 		{name: "forbidden", want: ErrNotAllowed, tr: func() *Transport { return &Transport{Allow: func(*url.URL) bool { return false }} }},
-		{name: "unknown service", want: gssapi.ErrFailure, text: "HTTP/unknown.nego.test@NEGO.TEST not found",
+		{name: "unknown service", want: gssapi.ErrFailure, text: either("HTTP/unknown.nego.test@NEGO.TEST not found", "SERVER (HTTP/unknown.nego.test@NEGO.TEST)"),
 			tr: func() *Transport {
 				return &Transport{Target: func(*url.URL) gssapi.Name { return gssapi.Service("HTTP", "unknown.nego.test") }}
 			}},
@@ -805,24 +805,7 @@ func TestPoint1ConcurrentRequests(t *testing.T) {
 // The KDC does not answer, and the request's context ends.
 func TestSilentKDC(t *testing.T) {
 	host := newService(t)
-	if err := realm.StopKDC(); err != nil {
-		t.Fatal(err)
-	}
-	silentTCP, err := net.Listen("tcp", realm.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	silentUDP, err := net.ListenPacket("udp", realm.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		silentTCP.Close()
-		silentUDP.Close()
-		if err := realm.StartKDC(); err != nil {
-			t.Fatal(err)
-		}
-	}()
+	defer silenceKDC(t)()
 	s := newSite(t, func(w http.ResponseWriter, r *http.Request, _ int) {
 		w.Header().Set("WWW-Authenticate", "Negotiate")
 		w.WriteHeader(401)
@@ -871,7 +854,7 @@ func TestSilentKDC(t *testing.T) {
 		}
 	}
 	// With Client.Timeout the error is the client's own.
-	_, err = (&http.Client{Transport: &Transport{Base: base}, Timeout: 100 * time.Millisecond}).Get("http://" + host)
+	_, err := (&http.Client{Transport: &Transport{Base: base}, Timeout: 100 * time.Millisecond}).Get("http://" + host)
 	if ue, ok := err.(*url.Error); !ok || !ue.Timeout() {
 		t.Errorf("client timeout: %v", err)
 	}

@@ -1,0 +1,6 @@
+//go:build !heimdal
+
+package negotiate
+
+// onHeimdal says which library the tests run with.
+const onHeimdal = false

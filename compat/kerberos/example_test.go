@@ -135,15 +135,6 @@ func Example_hostnameOverride() {
 	// HTTP@internalhost.nego.test
 }
 
-// HTTPKerberosAuth(principal="user@REALM")
-func Example_principal() {
-	url, end := serve(greet)
-	defer end()
-	client := &http.Client{Transport: &kerberos.HTTPKerberosAuth{Principal: "alice@NEGO.TEST"}}
-	show(client.Get(url))
-	// Output: 200 OK hello, alice@NEGO.TEST
-}
-
 // HTTPKerberosAuth(principal="user@REALM", password="SecretPassword")
 func Example_password() {
 	url, end := serve(greet)

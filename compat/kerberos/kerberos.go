@@ -17,9 +17,9 @@
 //
 // Where a failure would be a wrong answer, or would go unnoticed, this package does something else:
 //
-//   - A server is verified with each response. Python verifies one and takes the rest on trust, also those of other
-//     servers. So with Required a server that authenticates connections, such as IIS for WinRM, needs
-//     ForcePreemptive: it proves itself only when it gets a token. The error says so.
+//   - A server is verified with each response, where Python verifies the first one. So with Required a server that
+//     authenticates connections, such as IIS for WinRM, needs ForcePreemptive: it proves itself only when it gets a
+//     token. The error says so.
 //   - ForcePreemptive sends a token with each request. Python stops after the first verified response.
 //   - A token that cannot be made ahead of the request is no error; the server may not want one. Python raises
 //     KerberosExchangeError.

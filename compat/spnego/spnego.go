@@ -9,7 +9,7 @@
 //
 //   - The host in the name of the service follows krb5.conf (dns_canonicalize_hostname, rdns) as it does for every
 //     other program, so NoCanonicalize, and the second argument of SetSPNEGOHeader, have no effect. go-spnego asks
-//     DNS itself, without protection, whose name to ask a ticket for.
+//     DNS itself.
 //   - A token that cannot be made is an *[Error] if the server asks for one; there, even if it does not. The
 //     request goes out without.
 //   - A server that refuses the token, because it is too old, say, or needs several, as NTLM does, gets another one.

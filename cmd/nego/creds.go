@@ -18,7 +18,10 @@ func newCreds(stdout *output) *cobra.Command {
 		Short: "Show what is in the ticket cache",
 		Long: `Show what is in the ticket cache: whose it is, and for each ticket how long it is good and for what.
 
-It asks no KDC. The exit status is 1 where there is no cache, and 23 where standard output cannot be written.`,
+The ticket for krbtgt is the one that all others are made of; kinit gets it, and single sign-on fails when it has expired.
+Tickets for services come by themselves. It asks no KDC. The exit status is 1 where there is no cache, and 23 where standard output cannot be written.`,
+		Example: `  nego creds
+  nego creds --json | jq -r '.principal, (.tickets[] | select(.expired) | .server)'`,
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -45,6 +45,7 @@ const (
 	statusRewind   = 65
 	statusCACert   = 77
 	statusAuth     = 94
+	statusProxy    = 97
 )
 
 // failure is an error that knows more than its text: the exit status and what to do.
@@ -316,6 +317,9 @@ func (t *transfer) requestFailed(err error) error {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	op, isOp := errors.AsType[*net.OpError](err)
 	proxy := t.viaProxy()
+	if isOp && op.Op == "proxyconnect" && proxy != nil {
+		err = fmt.Errorf("the proxy %s: %w", proxy.Host, op.Err)
+	}
 	_, isCert := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case isFailure: // it has its reasons from the flags, and knows no URL
@@ -341,10 +345,9 @@ func (t *transfer) requestFailed(err error) error {
 		return t.failed(err, statusTLS)
 	case isTimeout(err):
 		return t.failed(err, statusTimeout)
+	case isOp && op.Op == "socks connect" && proxy != nil:
+		return t.failed(fmt.Errorf("the proxy %s: %w", proxy.Host, op.Err), statusProxy)
 	case isOp && (op.Op == "dial" || op.Op == "proxyconnect"):
-		if proxy != nil {
-			err = fmt.Errorf("the proxy %s: %w", proxy.Host, op.Err)
-		}
 		return t.failed(err, statusConnect)
 	case isOp && op.Op == "write":
 		return t.failed(err, statusSend)

@@ -29,26 +29,17 @@ type fetchOptions struct {
 	silent    bool
 	showError bool
 	verbose   bool
-	insecure  bool
-	cacert    string
 	maxTime   seconds
-
-	proxyURL       string
-	proxyGiven     bool // -x, even an empty one
-	proxyNegotiate bool
+	connectionOptions
 
 	mutual         choice
 	keepErrorBody  bool
 	preemptive     choice
 	delegate       choice
 	channelBinding choice
-	target         string
-	mech           string
-	ccache         string
-	principal      string
-	clientKeytab   string
-	strict         bool
-	outcomeTo      string
+	identityOptions
+	strict    bool
+	outcomeTo string
 }
 
 func newFetch() *cobra.Command {
@@ -63,17 +54,26 @@ func newFetch() *cobra.Command {
 		Use:   "fetch [flags] URL...",
 		Short: "Get a URL, with the ticket of this machine if the server asks for it",
 		Long: `Get a URL, or send something to it, with the ticket of this machine if the server asks for it.
+Which ticket that is "nego creds" shows, and why it does not help "nego check URL" finds out.
 
-The body goes to standard output and everything else to standard error. Several URLs use one connection.
+The body goes to standard output and everything else to standard error. Several URLs use one connection;
+all are tried, and the exit status is that of the last that failed.
+What takes longer than a second shows on a terminal how far it is: the file of -T, and a body that goes elsewhere.
 A 401 says why on standard error. It is no failure of the transfer: the exit status is 0, but with -f 22.
 
 A file is sent as it is read; if the server asks for a ticket after that, it is read again. From standard input
 that is not possible, so the server is asked first whether it wants the body (Expect: 100-continue).
 
+A proxy of -x is one for http, over TLS with https://, or a SOCKS one with socks5:// or socks5h://, which both leave it to
+the proxy to look up hosts. A user and a password may stand in its URL; else --proxy-negotiate signs on to it.
+
+A line of --outcome is an object with url; status, the number in the response, and legs, the tokens that were sent; mutual,
+delegated and channel_bound, which are true or false; target, mech and error, which may be empty; and hint.
+
 Exit status, as with curl: 1 neither http nor https, 2 usage, 3 bad URL, 5 proxy not found, 6 host not found,
 7 cannot connect, 18 body cut short, 22 status 400 or more with -f, 23 cannot write, 26 cannot read, 28 timeout,
 35 TLS handshake, 47 too many redirects, 52 empty reply, 55 cannot send, 56 cannot receive, 60 certificate,
-65 cannot send the body again, 77 file of certificates, 94 authentication.`,
+65 cannot send the body again, 77 file of certificates, 94 authentication, 97 refused by a SOCKS proxy.`,
 		Example: `  nego fetch https://intranet.example.com/
   nego fetch -f --mutual required -o report.pdf https://intranet.example.com/report.pdf
   tar c src | nego fetch -T - https://intranet.example.com/backup`,
@@ -105,30 +105,21 @@ Exit status, as with curl: 1 neither http nor https, 2 usage, 3 bad URL, 5 proxy
 	flags.StringArrayVarP(&o.upload, "upload-file", "T", nil, "send this `file` (PUT), - being standard input; repeat it for further URLs; a URL that ends in / gets the file's name")
 	flags.BoolVarP(&o.location, "location", "L", false, "follow redirects")
 	flags.BoolVarP(&o.fail, "fail", "f", false, "no body and exit status 22 where the status is 400 or more")
-	flags.BoolVarP(&o.silent, "silent", "s", false, "no messages")
+	flags.BoolVarP(&o.silent, "silent", "s", false, "no messages and no progress")
 	flags.BoolVarP(&o.showError, "show-error", "S", false, "messages of errors even with -s")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "show requests and responses; of tokens the lengths only")
-	flags.BoolVarP(&o.insecure, "insecure", "k", false, "do not verify the server's certificate")
-	flags.StringVar(&o.cacert, "cacert", "", "verify with the certificates of this PEM `file` alone")
 	flags.VarP(&o.maxTime, "max-time", "m", "give up on a URL after this many `seconds`")
-	flags.StringVarP(&o.proxyURL, "proxy", "x", "", "the `proxy`, [http://]host[:port]; empty for none (default: http_proxy, HTTPS_PROXY, ALL_PROXY; NO_PROXY)")
-	flags.BoolVar(&o.proxyNegotiate, "proxy-negotiate", false, "sign on to the proxy with a ticket too")
+	o.connectionOptions.addTo(cmd)
 	flags.Var(&o.mutual, "mutual", "make the server prove itself: disabled, optional or required")
 	flags.BoolVar(&o.keepErrorBody, "keep-error-body", false, "show errors of a server even if it did not prove itself")
 	flags.Var(&o.preemptive, "preemptive", "send a token before the server asks: never, remember (where it has asked before) or always")
 	flags.Var(&o.delegate, "delegate", "let the server act as you elsewhere: never, policy (where the KDC trusts it) or always")
 	flags.Var(&o.channelBinding, "channel-binding", "tie the token to the TLS connection: never, tls (over https) or required")
-	flags.StringVar(&o.target, "target", "", "the `name` of the service: HTTP@host or a principal (default: HTTP at the URL's host)")
-	flags.StringVar(&o.mech, "mech", "spnego", "the `mechanism`: spnego, krb5 or an OID")
-	flags.StringVar(&o.ccache, "ccache", "", "the ticket `cache` to use (default: KRB5CCNAME, or what krb5.conf says)")
-	flags.StringVar(&o.principal, "principal", "", "the `principal` to be, of those that have a ticket (default: that of the cache)")
-	flags.StringVar(&o.clientKeytab, "client-keytab", "", "a `keytab` to get a ticket with, into the cache, where that has none")
+	o.identityOptions.addTo(cmd)
 	flags.BoolVar(&o.strict, "strict", false, "a failed authentication is an error, exit status 94, and not just a 401")
 	flags.StringVar(&o.outcomeTo, "outcome", "", "the result of authentication, in JSON, a line for each URL, to `file`; - is standard error")
-	for name, values := range map[string][]string{"mech": {"spnego", "krb5"}, "mutual": o.mutual.allowed, "preemptive": o.preemptive.allowed,
-		"delegate": o.delegate.allowed, "channel-binding": o.channelBinding.allowed} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails for unknown flags only
-	}
+	completeValues(cmd, map[string][]string{"mech": mechValues, "mutual": o.mutual.allowed, "preemptive": o.preemptive.allowed,
+		"delegate": o.delegate.allowed, "channel-binding": o.channelBinding.allowed})
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -100,7 +101,7 @@ func (f *fetcher) start(ctx context.Context) error {
 	if f.verbose {
 		f.wire = &wire{base: base, out: f.msg}
 	}
-	f.client = &http.Client{Transport: f.transport(base), CheckRedirect: checkRedirect}
+	f.client = &http.Client{Transport: misdirected{f.transport(base)}, CheckRedirect: checkRedirect}
 	return nil
 }
 
@@ -115,6 +116,10 @@ func (f *fetcher) base() (*http.Transport, error) {
 			return nil, &failure{err: err, status: statusCACert}
 		}
 	}
+	if f.http11 || f.overTLS() { // else net/http would speak HTTP/2 to a proxy that offers it, and CONNECT is of HTTP/1.1
+		base.Protocols = new(http.Protocols)
+		base.Protocols.SetHTTP1(true)
+	}
 	base.Proxy = func(req *http.Request) (*url.URL, error) { return f.proxy(req.URL) }
 	base.OnProxyConnectResponse = f.connected
 	return base, nil
@@ -123,14 +128,7 @@ func (f *fetcher) base() (*http.Transport, error) {
 // acquire gets the credential that the flags name. Where there is none, that is no reason to fail before a server has
 // asked for it.
 func (f *fetcher) acquire(ctx context.Context) error {
-	if f.ccache == "" && f.principal == "" && f.clientKeytab == "" {
-		return nil
-	}
-	o := &gssapi.CredentialOptions{Store: gssapi.Store{CCache: f.ccache, ClientKeytab: f.clientKeytab}}
-	if f.principal != "" {
-		o.Name = gssapi.Principal(f.principal)
-	}
-	f.cred, f.credErr = gssapi.Acquire(ctx, o)
+	f.cred, f.credErr = f.identityOptions.acquire(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -249,10 +247,12 @@ type transfer struct {
 	first     *url.URL
 	hopURL    *url.URL // of the request that is under way; nil: there is none yet
 	out       *body
+	going     *progress // of the file of -T; nil: it is not shown
 	outcome   negotiate.Outcome
 	status    int
-	why       error       // what is wrong with the response, where that is no failure
-	tlsFailed atomic.Bool // set by any goroutine, and even when nobody waits any more
+	kept      *http.Response // by misdirected; nil: no response is
+	why       error          // what is wrong with the response, where that is no failure
+	tlsFailed atomic.Bool    // set by any goroutine, and even when nobody waits any more
 }
 
 func (t *transfer) run(ctx context.Context, url string) (err error) {
@@ -278,6 +278,7 @@ func (t *transfer) run(ctx context.Context, url string) (err error) {
 		return err
 	}
 	resp, err := t.request(ctx, url)
+	t.going.end()
 	t.outcome.Err = t.because(t.outcome.Err)
 	if err != nil {
 		return t.requestFailed(t.because(err))
@@ -293,6 +294,9 @@ func (t *transfer) run(ctx context.Context, url string) (err error) {
 	if t.fail && resp.StatusCode >= 400 {
 		// Read, within bounds, so that the next URL can have the connection.
 		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+		if err := t.deliverHead(resp); err != nil {
+			return t.bodyFailed(err)
+		}
 		return &failure{err: t.why, status: statusHTTP}
 	}
 	if t.location && resp.Header.Get("Location") != "" && (resp.StatusCode == 307 || resp.StatusCode == 308) {
@@ -314,6 +318,8 @@ func (t *transfer) chooseBody() (err error) {
 		if t.payload, err = newUpload(t.uploads); err != nil {
 			return err
 		}
+		t.going = t.newProgress(t.uploads, t.payload.length)
+		t.payload.watch(t.going)
 	case t.form != nil:
 		form := *t.form
 		t.kind, t.payload = post, &form
@@ -342,7 +348,11 @@ func (t *transfer) request(ctx context.Context, url string) (*http.Response, err
 	if t.wire != nil {
 		t.wire.request(req)
 	}
-	return t.client.Do(req)
+	resp, err := t.client.Do(req)
+	if errors.Is(err, errMisdirected) {
+		return t.kept, nil
+	}
+	return resp, err
 }
 
 // viaProxy is the proxy of the request that is under way.
@@ -365,19 +375,46 @@ func (t *transfer) refusedByProxy(resp *http.Response) error {
 // transferKey is for the context of the requests of a transfer.
 type transferKey struct{}
 
+// misdirected keeps redirects whose Location is no URL from http.Client, for which they are errors even where it is not to
+// follow them.
+type misdirected struct{ *negotiate.Transport }
+
+var errMisdirected = errors.New("a redirect that is not followed has a Location that is no URL")
+
+func (m misdirected) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := m.Transport.RoundTrip(req)
+	if err != nil || resp.StatusCode/100 != 3 {
+		return resp, err
+	}
+	location := resp.Header.Get("Location")
+	_, bad := req.URL.Parse(location)
+	if bad == nil {
+		return resp, nil
+	}
+	t := req.Context().Value(transferKey{}).(*transfer)
+	if !t.location {
+		t.kept = resp
+		return nil, errMisdirected
+	}
+	resp.Body.Close()
+	return nil, badURL(location, bad)
+}
+
 // checkRedirect is called with the request that is to follow a redirect.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	t := req.Context().Value(transferKey{}).(*transfer)
 	if !t.location {
 		return http.ErrUseLastResponse
 	}
-	if t.include || t.head {
-		if err := writeHead(t.out, req.Response); err != nil {
-			return err
-		}
+	if err := t.deliverHead(req.Response); err != nil {
+		return err
 	}
 	if len(via) > maxRedirects {
 		return errTooManyRedirects
+	}
+	t.hopURL = req.URL
+	if err := checkURL(req.URL.String()); err != nil {
+		return err
 	}
 	t.kind = t.kind.follow(req.Response.StatusCode)
 	if err := t.fill(req); err != nil {
@@ -389,12 +426,18 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// deliverHead writes status and header, where they are wanted.
+func (t *transfer) deliverHead(resp *http.Response) error {
+	if !t.include && !t.head {
+		return nil
+	}
+	return writeHead(t.out, resp)
+}
+
 // deliver writes a response.
 func (t *transfer) deliver(resp *http.Response) error {
-	if t.include || t.head {
-		if err := writeHead(t.out, resp); err != nil {
-			return t.bodyFailed(err)
-		}
+	if err := t.deliverHead(resp); err != nil {
+		return t.bodyFailed(err)
 	}
 	if t.head {
 		return nil // -X may have asked for a body
@@ -402,7 +445,12 @@ func (t *transfer) deliver(resp *http.Response) error {
 	if err := t.out.open(); err != nil { // an empty body makes an empty file
 		return t.bodyFailed(err)
 	}
-	if _, err := io.Copy(t.out, resp.Body); err != nil {
+	var coming *progress
+	if t.out.name != "-" || !isTerminal(os.Stdout) {
+		coming = t.newProgress(cmp.Or(strings.TrimPrefix(t.out.name, "-"), t.url), resp.ContentLength)
+		defer coming.end()
+	}
+	if _, err := io.Copy(&watchedWriter{t.out, counter{p: coming}}, resp.Body); err != nil {
 		return t.bodyFailed(err)
 	}
 	return nil

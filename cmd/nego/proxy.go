@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -78,18 +79,34 @@ func environmentProxy(scheme string) string {
 	return ""
 }
 
-// parseProxy reads [http://][user:password@]host[:port].
+// overTLS reports whether some proxy that could be used is an https one.
+func (o *connectionOptions) overTLS() bool {
+	names := []string{o.proxyURL}
+	if !o.proxyGiven {
+		names = []string{environmentProxy("http"), environmentProxy("https")}
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		scheme, _, _ := strings.Cut(name, "://")
+		return strings.EqualFold(scheme, "https")
+	})
+}
+
+// parseProxy reads [scheme://][user:password@]host[:port].
 func parseProxy(s string) (*url.URL, error) {
 	u, err := url.Parse(withScheme(s))
 	switch {
 	case err != nil || u.Hostname() == "":
 		return nil, &failure{err: fmt.Errorf("the proxy %q is no URL", shownURL(withScheme(s))), status: statusProxyDNS}
-	case u.Scheme != "http":
+	case !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme):
 		return nil, &failure{err: fmt.Errorf("%s is not supported for a proxy", u.Scheme), status: statusConnect,
-			hints: []string{"use one of http://; it is named by -x, or by http_proxy, https_proxy or all_proxy"}}
+			hints: []string{"use one of http://, https://, socks5:// and socks5h://; it is named by -x, or by http_proxy, https_proxy or all_proxy"}}
 	}
 	p := &url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host}
-	if p.Port() == "" {
+	switch {
+	case p.Port() != "":
+	case p.Scheme == "https":
+		p.Host = net.JoinHostPort(p.Hostname(), "443")
+	default:
 		p.Host = net.JoinHostPort(p.Hostname(), "1080")
 	}
 	return p, nil

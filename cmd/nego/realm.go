@@ -28,13 +28,26 @@ The realm, NEGO.TEST, is a real KDC of MIT krb5 on a loopback port. It needs no 
 on this machine. The command finds it in its environment: KRB5_CONFIG, KRB5CCNAME with a ticket of the
 first user, KRB5_KTNAME with the keys of the services, and KRB5_KDC_PROFILE, with which kadmin.local works.
 
+A user has a random password that nobody knows, or the one of --user name=password, for programs that ask for one. What
+stands on a command line others on this machine can see, so take none that is good anywhere else.
+
+--keytab FILE is for programs that look for keys in a place of their own: a copy of the services' keys, which only you
+can read. It must be a new file.
+
 When the command ends, the realm is gone. The exit status is the command's: 128 + n after signal n, 126 or
 127 if it cannot be run. SIGINT, SIGTERM, SIGHUP and SIGQUIT go on to the command.`,
 		Example: `  nego realm -- go test ./...
-  nego realm --user alice --service HTTP/web.nego.test -- sh -c 'kvno HTTP/web.nego.test; klist'`,
+  nego realm --user alice --service HTTP/web.nego.test -- sh -c 'kvno HTTP/web.nego.test; klist'
+  nego realm --user alice=wonderland -- sh -c 'echo wonderland | kinit alice'`,
 		RunE: func(cmd *cobra.Command, argv []string) (err error) {
-			if err := checkNames(cmd, slices.Concat(users, services)); err != nil {
+			names, passwords := splitUsers(users)
+			if err := checkNames(cmd, slices.Concat(names, services)); err != nil {
 				return err
+			}
+			for name, password := range passwords {
+				if password == "" {
+					return usageError(cmd, fmt.Errorf("the password of the user %s is empty", name))
+				}
 			}
 			if err := checkKeytab(keytab); err != nil {
 				return err
@@ -43,7 +56,11 @@ When the command ends, the realm is gone. The exit status is the command's: 128 
 			if err != nil {
 				return err
 			}
-			return inRealm(&krbtest.Options{Users: users, Services: services}, func(r *krbtest.Realm) (*exec.Cmd, func() error, error) {
+			random := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return passwords[name] != "" })
+			return inRealm(&krbtest.Options{Users: random, Services: services}, func(r *krbtest.Realm) (*exec.Cmd, func() error, error) {
+				if err := addUsers(cmd.Context(), r, names, passwords); err != nil {
+					return nil, nil, err
+				}
 				if len(argv) == 0 && isTerminal(os.Stdin) {
 					newOutput(os.Stderr).printf("realm %s, KDC on %s; it ends with this shell\n", r.Name, r.Addr)
 				}
@@ -60,11 +77,39 @@ When the command ends, the realm is gone. The exit status is the command's: 128 
 			})
 		},
 	}
-	cmd.Flags().StringArrayVar(&users, "user", []string{"user"}, "a `name` for a user; repeatable, the first one gets the ticket")
+	cmd.Flags().StringArrayVar(&users, "user", []string{"user"}, "a `name` for a user, or name=password; repeatable, the first one gets the ticket")
 	cmd.Flags().StringArrayVar(&services, "service", []string{"HTTP/localhost"}, "a `principal` for a service; repeatable")
 	cmd.Flags().StringVar(&keytab, "keytab", "", "a new `file` for the services' keys too; it is removed with the realm")
 	cmd.Flags().SetInterspersed(false) // what follows the command belongs to the command
 	return cmd
+}
+
+// splitUsers takes the passwords off the names, so that no message has them.
+func splitUsers(users []string) (names []string, passwords map[string]string) {
+	names, passwords = []string{}, make(map[string]string) // a list that is not nil: no user of krbtest's
+	for _, user := range users {
+		name, password, given := strings.Cut(user, "=")
+		names = append(names, name)
+		if given {
+			passwords[name] = password
+		}
+	}
+	return names, passwords
+}
+
+// addUsers creates those with passwords, and gets the first user's ticket if it is one of them.
+func addUsers(ctx context.Context, r *krbtest.Realm, names []string, passwords map[string]string) error {
+	for _, name := range names {
+		if password := passwords[name]; password != "" {
+			if err := r.AddUser(name, password); err != nil {
+				return err
+			}
+		}
+	}
+	if len(names) > 0 && passwords[names[0]] != "" {
+		return r.Kinit(ctx, names[0], "")
+	}
+	return nil
 }
 
 // realmName is what krbtest calls a realm.

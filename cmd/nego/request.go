@@ -369,6 +369,21 @@ func newUpload(name string) (*payload, error) {
 	return p, nil
 }
 
+// watch has a progress see how much of the file has been read.
+func (p *payload) watch(w *progress) {
+	if w == nil {
+		return
+	}
+	open := p.open
+	p.open = func() (io.ReadCloser, error) {
+		f, err := open()
+		if err != nil {
+			return nil, err
+		}
+		return &watchedFile{f.(io.ReadSeekCloser), counter{p: w}}, nil
+	}
+}
+
 // appendName completes a URL that names a directory with the name of the file that goes there.
 func appendName(u *url.URL, name string) {
 	if u.Path == "" {

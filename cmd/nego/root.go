@@ -31,6 +31,7 @@ func newRoot(stdout *output) *cobra.Command {
 
 New here? "nego demo" shows all of it, and needs neither root nor a realm of yours.`,
 		Example: `  nego fetch https://intranet.example.com/    a GET, with your ticket if the server asks for it
+  nego check https://intranet.example.com/    why that does not work
   nego creds                                  which ticket that would be
   nego realm -- make test                     tests in a realm of their own`,
 		Args:    knownCommand,
@@ -46,7 +47,7 @@ New here? "nego demo" shows all of it, and needs neither root nor a realm of you
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(newHelp())
 	root.SetOut(stdout)
-	root.AddCommand(newDemo(stdout), newFetch(), newCreds(stdout), newRealm(), newDemoSteps(stdout))
+	root.AddCommand(newDemo(stdout), newFetch(), newCheck(stdout), newCreds(stdout), newToken(stdout), newProxy(), newServe(stdout), newRealm(), newDemoSteps(stdout), newMan())
 	root.InitDefaultCompletionCmd()
 	strictCompletion(root)
 	return root
@@ -134,8 +135,14 @@ func version() string {
 	return fmt.Sprintf("%s (%s, %s/%s)", release(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
+// stamp is the version that a package was given: -ldflags '-X main.stamp=1.2.3'.
+var stamp string
+
 // release is what the build recorded, so that no release can forget to change it.
 func release() string {
+	if stamp != "" {
+		return stamp
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

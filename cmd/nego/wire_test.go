@@ -5,8 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/nego-sso/nego/negotiate"
 )
 
 func TestMaskTokens(t *testing.T) {
@@ -37,7 +35,7 @@ func TestVerboseBase(t *testing.T) {
 	if err := f.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if base := f.client.Transport.(*negotiate.Transport).Base; reflect.TypeOf(base) != reflect.TypeFor[*http.Transport]() {
+	if base := f.client.Transport.(misdirected).Base; reflect.TypeOf(base) != reflect.TypeFor[*http.Transport]() {
 		t.Errorf("Base is a %T", base)
 	}
 }

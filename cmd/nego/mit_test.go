@@ -1,0 +1,6 @@
+//go:build !heimdal
+
+package main
+
+// onHeimdal says which library the tests run with.
+const onHeimdal = false

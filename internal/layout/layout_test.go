@@ -19,11 +19,13 @@ const module = "github.com/nego-sso/nego"
 
 // allowed lists for each package of the library what it may import, directly or not, beside std.
 var allowed = map[string][]string{
-	module + "/gssapi":          nil,
-	module + "/krbtest":         nil,
-	module + "/negotiate":       {module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
-	module + "/compat/kerberos": {module + "/negotiate", module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
-	module + "/compat/spnego":   {module + "/negotiate", module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+	module + "/gssapi":           nil,
+	module + "/krbtest":          nil,
+	module + "/negotiate":        {module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+	module + "/compat/kerberos":  {module + "/negotiate", module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+	module + "/compat/spnego":    {module + "/negotiate", module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+	module + "/internal/forward": {module + "/negotiate", module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
+	module + "/internal/serve":   {module + "/negotiate", module + "/gssapi", "golang.org/x/net", "golang.org/x/text"},
 }
 
 // direct lists what a package may import itself, beside std, where that is less.

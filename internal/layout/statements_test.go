@@ -21,7 +21,7 @@ const (
 
 var (
 	row      = regexp.MustCompile(`^\| (\d+) \| (.+?) \| (.+?) \| (.+) \|$`)
-	testName = regexp.MustCompile("`((?:\\w+\\.)?(?:Test|Example)\\w*)`")
+	testName = regexp.MustCompile("`((?:\\w+\\.)?(?:Test|Example|Fuzz)\\w*)`")
 	numbered = regexp.MustCompile(`^negotiate\.TestStatement(\d\d)`)
 )
 
@@ -74,6 +74,30 @@ func TestStatements(t *testing.T) {
 		if m := numbered.FindStringSubmatch(name); m != nil {
 			if n, err := strconv.Atoi(m[1]); err != nil || !slices.Contains(rows[n], name) {
 				t.Errorf("%s is not in row %s", name, m[1])
+			}
+		}
+	}
+}
+
+// A document names no test that is not there.
+func TestDocuments(t *testing.T) {
+	there := testsOfModule(t)
+	files, err := filepath.Glob(filepath.FromSlash("../../docs/*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range append(files, filepath.FromSlash("../../SECURITY.md")) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range testName.FindAllStringSubmatch(string(b), -1) {
+			full := m[1]
+			if !strings.Contains(full, ".") {
+				full = "negotiate." + full
+			}
+			if !there[full] {
+				t.Errorf("%s: there is no test %s", filepath.Base(file), full)
 			}
 		}
 	}

@@ -264,6 +264,9 @@ func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit)
 func (x *visit) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 func (x *visit) WriteHeader(status int) {
+	if status == http.StatusContinue {
+		return // the server sends one by itself once the body is read, and a second where it races with the origin's
+	}
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		x.entry.Status = status
 	}

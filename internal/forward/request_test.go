@@ -407,8 +407,10 @@ func TestExpect(t *testing.T) {
 	}
 }
 
+// What comes before the answer is passed on, but for 100: that is between the proxy and each of the two.
 func TestInterim(t *testing.T) {
 	o := origin(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusContinue)
 		w.Header().Set("Link", "</style.css>")
 		w.WriteHeader(http.StatusEarlyHints)
 	})

@@ -27,6 +27,9 @@ func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit)
 func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
 
 func (v *visit) WriteHeader(status int) {
+	if status == http.StatusContinue {
+		return // the server sends one by itself once the body is read, and a second where it races with the upstream's
+	}
 	if v.status == 0 && status >= 200 {
 		v.status = status
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -146,6 +148,26 @@ func TestUpstreamResponse(t *testing.T) {
 	}
 	if !strings.Contains(s.log.String(), "as if it were a proxy") {
 		t.Error(s.log)
+	}
+}
+
+// What comes before the answer is passed on, but for 100: that is between the server and each of the two.
+func TestInterim(t *testing.T) {
+	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusContinue)
+		w.Header().Set("Link", "</style.css>")
+		w.WriteHeader(http.StatusEarlyHints)
+	})
+	s := start(t, &Server{Upstream: up})
+	var hints []string
+	req := request(t, http.MethodGet, s.url, nil)
+	req = req.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		hints = append(hints, fmt.Sprint(code, h.Get("Link")))
+		return nil
+	}}))
+	resp, body := do(t, client(t, nil), req)
+	if resp.StatusCode != http.StatusOK || !slices.Equal(hints, []string{"103</style.css>"}) {
+		t.Error(resp.Status, body, hints)
 	}
 }
 

@@ -179,7 +179,7 @@ int nego_default_begin(gss_const_key_value_set_t store);
 void nego_default_end(int named);
 #endif
 
-/* shim_snapshot.c: tickets kept apart from the default cache, for as long as nothing has changed */
+/* shim_watch.c and shim_snapshot.c: tickets kept apart from the default cache, for as long as nothing has changed */
 enum {
 	NEGO_SNAPSHOT_LATER = 1, /* something has just changed, or changed meanwhile */
 	NEGO_SNAPSHOT_NEVER = 2  /* the library's own way is the only one */

@@ -45,6 +45,10 @@ krb5_boolean nego_heimdal_sname_match(krb5_context k, krb5_const_principal match
 krb5_error_code nego_heimdal_seal(krb5_context k, krb5_keytab kt, const void *ticket, size_t n, ticket_seal *seal);
 #endif
 
+#ifndef NEGO_HEIMDAL
+int nego_watch_names_other_cache(void *watch, krb5_context k);
+#endif
+
 void nego_krb5_failed(nego_result *r, krb5_context k, krb5_error_code code);
 
 #endif

@@ -367,15 +367,15 @@ func TestPoint8TwoUsersTakeTurns(t *testing.T) {
 	const workers = 16
 	u.prepare(t)
 	for _, c := range []struct {
-		name     string
-		tr       *Transport
-		path     string // of each tenth request
-		requests int64
+		name   string
+		tr     *Transport
+		path   string // of each tenth request
+		enough int64  // requests served
 	}{
-		{"kinit", &Transport{}, "/", 2000},
-		{"kinit, mutual", &Transport{Mutual: MutualOptional}, "/always", 2000},
-		{"rename, preemptive", &Transport{Preemptive: PreemptAlways}, "/", 500},
-		{"rename", &Transport{}, "/always", 500},
+		{"kinit", &Transport{}, "/", 1000},
+		{"kinit, mutual", &Transport{Mutual: MutualOptional}, "/always", 1000},
+		{"rename, preemptive", &Transport{Preemptive: PreemptAlways}, "/", 250},
+		{"rename", &Transport{}, "/always", 250},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			u.become(t, u.alice)
@@ -412,7 +412,8 @@ func TestPoint8TwoUsersTakeTurns(t *testing.T) {
 			var wg sync.WaitGroup
 			for range workers {
 				wg.Go(func() {
-					for i := next.Add(1); i <= c.requests; i = next.Add(1) {
+					// How many are refused, because the user changed while they ran, depends on the machine.
+					for i := next.Add(1); served.Load() < c.enough && i <= 50*c.enough; i = next.Add(1) {
 						path := "/"
 						if i%10 == 0 {
 							path = c.path
@@ -447,9 +448,9 @@ func TestPoint8TwoUsersTakeTurns(t *testing.T) {
 			wg.Wait()
 			close(stop)
 			n := <-flipped
-			t.Logf("%d of %d requests were served, %d as somebody else, %d changes, %d connections", served.Load(), c.requests, wrong.Load(), n, k.opened.Load())
-			if served.Load() < c.requests/2 {
-				t.Errorf("only %d of %d requests were served", served.Load(), c.requests)
+			t.Logf("%d of %d requests were served, %d as somebody else, %d changes, %d connections", served.Load(), next.Load(), wrong.Load(), n, k.opened.Load())
+			if served.Load() < c.enough {
+				t.Errorf("only %d requests were served", served.Load())
 			}
 			// Whoever is not the user any more has no connections.
 			for _, name := range []string{u.alice, u.bob} {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,10 +67,17 @@ var children = map[string]func(){}
 // child runs one of them and returns what it printed.
 func child(t *testing.T, name string, env ...string) string {
 	t.Helper()
+	return childOf(t, nil, name, env...)
+}
+
+// childOf is child, run by another program.
+func childOf(t *testing.T, program []string, name string, env ...string) string {
+	t.Helper()
 	if children[name] == nil {
 		t.Fatalf("no child %q", name)
 	}
-	cmd := exec.Command(os.Args[0])
+	args := append(slices.Clone(program), os.Args[0])
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(append(os.Environ(), env...), "GSSAPI_TEST_CHILD="+name)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -179,6 +179,19 @@ int nego_default_begin(gss_const_key_value_set_t store);
 void nego_default_end(int named);
 #endif
 
+#ifndef NEGO_HEIMDAL
+/* shim_alarm.c */
+uint64_t nego_alarm_rings(void);          /* how often it has rung; 0: it never will */
+int nego_alarm_watch(const char *path);   /* whether from now on each change of what stat says of the path makes it ring */
+
+enum {
+	NEGO_FS_REMOTE, /* or unknown: a file may have changed already when stat says that it has not */
+	NEGO_FS_LAYERED,
+	NEGO_FS_LOCAL
+};
+int nego_file_system(const char *path);
+#endif
+
 /* shim_watch.c and shim_snapshot.c: tickets kept apart from the default cache, for as long as nothing has changed */
 enum {
 	NEGO_SNAPSHOT_LATER = 1, /* something has just changed, or changed meanwhile */
@@ -186,6 +199,7 @@ enum {
 };
 nego_result nego_watch_new(int credential);
 int nego_watch_changed(void *watch);
+int64_t nego_watch_looks(void);
 nego_result nego_watch_free(void *watch);
 nego_result nego_snapshot_new(void *watch, const void *text, size_t text_len, const void *type, size_t type_len,
     const void *mech, size_t mech_len);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pwd.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,11 @@ extern void krb5_free_config_files(char **files);
 
 enum { MAX_FILES = 64 };
 
+/* In nanoseconds. Files are looked at so often in any case, for what no event tells: a write through mmap, a thread in a root of its own. */
+#define LOOK_AGAIN INT64_C(1000000000)
+/* Where much happens that is nothing to us, the alarm is not set again for each token. */
+#define SET_AGAIN INT64_C(10000000)
+
 typedef struct watched {
 	char *path;
 	int there;
@@ -59,7 +65,12 @@ typedef struct nego_watch {
 	gid_t gid;
 	int n;
 	watched files[MAX_FILES];
+	/* Between looks at the files: how often the alarm had rung, and when they were looked at and it was set. */
+	_Atomic uint64_t heard;
+	_Atomic int64_t looked, set;
 } nego_watch;
+
+static _Atomic int64_t looks; /* at all files of one */
 
 static char *copy(const char *s) { return s == NULL ? NULL : strdup(s); }
 
@@ -90,43 +101,43 @@ static int is_as_it_was(const watched *f)
 	    f->changed == now.changed;
 }
 
-/* Reports whether stat asks this machine alone: elsewhere a file may have changed already. */
-static int is_local(const char *path)
+int nego_file_system(const char *path)
 {
 #if defined(__linux__)
 	struct statfs fs;
 	if (statfs(path, &fs) != 0)
-		return 0;
+		return NEGO_FS_REMOTE;
 	switch ((unsigned long)fs.f_type & 0xffffffff) {
 	case 0xef53:     /* ext2, ext3, ext4 */
 	case 0x58465342: /* XFS */
 	case 0x9123683e: /* btrfs */
 	case 0x01021994: /* tmpfs */
 	case 0x858458f6: /* ramfs */
-	case 0x794c7630: /* overlayfs */
 	case 0xf2f52010: /* F2FS */
 	case 0x2fc12fc1: /* ZFS */
 	case 0xca451a4e: /* bcachefs */
-		return 1;
+		return NEGO_FS_LOCAL;
+	case 0x794c7630: /* overlayfs */
+		return NEGO_FS_LAYERED;
 	}
-	return 0;
+	return NEGO_FS_REMOTE;
 #elif defined(MNT_LOCAL)
 	struct statfs fs;
-	return statfs(path, &fs) == 0 && (fs.f_flags & MNT_LOCAL) != 0;
+	return statfs(path, &fs) == 0 && (fs.f_flags & MNT_LOCAL) != 0 ? NEGO_FS_LOCAL : NEGO_FS_REMOTE;
 #else
 	(void)path;
-	return 0;
+	return NEGO_FS_REMOTE;
 #endif
 }
 
-/* The same of a file that need not be there: then the next directory above it counts, where it could appear. */
+/* Reports whether stat asks this machine alone: elsewhere a file may have changed already. Where there is no file, the next directory above it counts, where it could appear. */
 static int is_near(const char *path)
 {
 	char *at = strdup(path), *slash;
 	struct stat st;
 	while (at != NULL && stat(at, &st) != 0 && (errno == ENOENT || errno == ENOTDIR) && (slash = strrchr(at, '/')) != NULL)
 		slash[slash == at] = '\0';
-	int near = at != NULL && is_local(at);
+	int near = at != NULL && nego_file_system(at) != NEGO_FS_REMOTE;
 	free(at);
 	return near;
 }
@@ -312,16 +323,66 @@ static int is_settled(const nego_watch *w)
 	return 1;
 }
 
+/* How often the files were looked at, for tests. */
+int64_t nego_watch_looks(void) { return looks; }
+
+static int are_as_they_were(const nego_watch *w)
+{
+	looks++;
+	for (int i = 0; i < w->n; i++)
+		if (!is_as_it_was(&w->files[i]))
+			return 0;
+	return 1;
+}
+
+static int64_t coarse_time(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+	struct timespec t;
+	return clock_gettime(CLOCK_MONOTONIC_COARSE, &t) == 0 ? nanoseconds(t) : 0;
+#else
+	return 0;
+#endif
+}
+
+/*
+ * Sets the alarm for all files, at most once in a while, and notes how often it had rung before that. What happened before it was
+ * set shows in the files, which are looked at behind it. Returns whether they are as they were.
+ */
+static int set_alarm(nego_watch *w, uint64_t rings, int64_t now)
+{
+	int64_t last = w->set;
+	if (last == INT64_MAX || (last != 0 && now - last < SET_AGAIN) || !atomic_compare_exchange_strong(&w->set, &last, now))
+		return 1;
+	for (int i = 0; i < w->n; i++) {
+		if (!nego_alarm_watch(w->files[i].path)) {
+			w->set = INT64_MAX;
+			return 1;
+		}
+	}
+	if (!are_as_they_were(w))
+		return 0;
+	w->looked = now;
+	w->heard = rings;
+	return 1;
+}
+
 /* Reports whether a file, the environment or the user of the process is another than it was. */
 int nego_watch_changed(void *watch)
 {
 	nego_watch *w = watch;
 	if (!same(environment("KRB5_CONFIG"), w->config) || !same(environment("HOME"), w->home) || geteuid() != w->uid || getegid() != w->gid)
 		return 1;
-	for (int i = 0; i < w->n; i++)
-		if (!is_as_it_was(&w->files[i]))
-			return 1;
-	return 0;
+	uint64_t rings = w->set == INT64_MAX ? 0 : nego_alarm_rings();
+	int64_t now = coarse_time();
+	int silent = rings != 0 && rings == w->heard;
+	if (silent && now - w->looked < LOOK_AGAIN)
+		return 0;
+	if (!are_as_they_were(w))
+		return 1;
+	if (silent)
+		w->looked = now;
+	return rings != 0 && !silent && !set_alarm(w, rings, now);
 }
 
 /* The default cache as libkrb5 has it now, from the environment or from krb5.conf. */

@@ -45,6 +45,16 @@ func initiator() string {
 	return n.String()
 }
 
+// unheard makes tokens until one comes without a look at the files, or none will.
+func unheard() (silent bool) {
+	for end := time.Now().Add(200 * time.Millisecond); !silent && time.Now().Before(end); {
+		before := watchLooks()
+		whose()
+		silent = watchLooks() == before
+	}
+	return silent
+}
+
 // place is where a child changes what decides whose ticket is used.
 type place struct{ dir, conf string }
 
@@ -76,9 +86,17 @@ func (p place) kinit(user, cc string) {
 	p.run("kinit", "-k", "-t", p.path("keys"), "-c", cc, env("TEST_USER"+user))
 }
 
+// copies makes a directory with the caches of both users in it.
+func (p place) copies(dir string) {
+	must(os.MkdirAll(p.path(dir), 0o700))
+	for _, user := range []string{"0", "1"} {
+		p.copy(user, filepath.Join(dir, user))
+	}
+}
+
 // reset makes the default cache one of user 0.
 func (p place) reset() {
-	for _, name := range []string{"cc", "before", "d", "e", "home/.k5identity"} {
+	for _, name := range []string{"cc", "before", "d", "e", "f", "link", "away", "home/.k5identity"} {
 		must(os.RemoveAll(p.path(name)))
 	}
 	p.copy("0", "cc")
@@ -91,6 +109,8 @@ func (p place) reset() {
 
 // named is a krb5.conf that names the default cache.
 func (p place) named(cc string) string { return "[libdefaults]\n default_ccache_name = " + cc + "\n" }
+
+var opened *os.File
 
 // changes each take effect on the very next token.
 var changes = []struct {
@@ -182,6 +202,75 @@ var changes = []struct {
 		must(os.MkdirAll(p.path("home2"), 0o700))
 		p.write("home2/.k5identity", env("TEST_USER1")+" service=HTTP\n")
 	}, func(p place) { os.Setenv("HOME", p.path("home2")) }, ErrNoCred.Error()},
+	{"cache overwritten, by who has it open", func(p place) {
+		var err error
+		opened, err = os.OpenFile(p.path("cc"), os.O_WRONLY, 0)
+		must(err)
+	}, func(p place) {
+		b, err := os.ReadFile(p.path("1"))
+		must(err)
+		_, err = opened.WriteAt(b, 0)
+		must(err)
+	}, "1"},
+	{"cache overwritten, under another name", func(p place) { must(os.Link(p.path("cc"), p.path("link"))) }, func(p place) { p.copy("1", "link") }, "1"},
+	{"cache truncated", nil, func(p place) { must(os.Truncate(p.path("cc"), 0)) }, ErrNoCred.Error()},
+	{"cache exchanged", nil, func(p place) {
+		p.copy("1", "other")
+		must(os.Rename(p.path("cc"), p.path("away")))
+		must(os.Rename(p.path("other"), p.path("cc")))
+	}, "1"},
+	{"cache replaced, and kept under another name", func(p place) {
+		p.copies("f")
+		must(os.Link(p.path("f/0"), p.path("f/link")))
+		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/0"))
+	}, func(p place) { must(os.Rename(p.path("f/1"), p.path("f/0"))) }, "1"},
+	{"the cache's directory moved away", func(p place) {
+		p.copies("f/g")
+		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/g/0"))
+	}, func(p place) { must(os.Rename(p.path("f/g"), p.path("f/h"))) }, ErrNoCred.Error()},
+	{"another directory in the place of one above the cache", func(p place) {
+		p.copies("f/g/cc")
+		p.copies("f/h/cc")
+		p.copy("1", "f/h/cc/0")
+		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/g/cc/0"))
+	}, func(p place) {
+		must(os.Rename(p.path("f/g"), p.path("f/i")))
+		must(os.Rename(p.path("f/h"), p.path("f/g")))
+	}, "1"},
+	{"a link above the cache", func(p place) {
+		p.copies("f/g")
+		p.copies("f/h")
+		p.copy("1", "f/h/0")
+		must(os.Symlink("g", p.path("f/link")))
+		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/link/0"))
+	}, func(p place) {
+		must(os.Remove(p.path("f/link")))
+		must(os.Symlink("h", p.path("f/link")))
+	}, "1"},
+	{"what a link above the cache leads to", func(p place) {
+		p.copies("f/g")
+		p.copies("f/h")
+		p.copy("1", "f/h/0")
+		must(os.Symlink("g", p.path("f/link")))
+		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/link/0"))
+	}, func(p place) {
+		must(os.Rename(p.path("f/g"), p.path("f/i")))
+		must(os.Rename(p.path("f/h"), p.path("f/g")))
+	}, "1"},
+	{".k5identity in a home that comes to be", func(p place) { os.Setenv("HOME", p.path("f/g")) }, func(p place) {
+		must(os.MkdirAll(p.path("f/g"), 0o700))
+		p.write("f/g/.k5identity", env("TEST_USER1")+" service=HTTP\n")
+	}, ErrNoCred.Error()},
+	{".k5identity in a home that takes the place of another", func(p place) {
+		must(os.MkdirAll(p.path("f/g"), 0o700))
+		must(os.MkdirAll(p.path("f/h"), 0o700))
+		os.Setenv("HOME", p.path("f/g"))
+	}, func(p place) {
+		must(os.Rename(p.path("f/g"), p.path("f/i")))
+		must(os.Rename(p.path("f/h"), p.path("f/g")))
+		unheard()
+		p.write("f/g/.k5identity", env("TEST_USER1")+" service=HTTP\n")
+	}, ErrNoCred.Error()},
 	{"the process is another user's", nil, func(p place) {
 		if os.Geteuid() == 0 {
 			becomeNobody()
@@ -203,6 +292,7 @@ func init() {
 				prepare(p)
 			}
 			must(warm(www, nil))
+			unheard()
 		}
 		for _, c := range changes[:len(changes)-1] { // the last one cannot be taken back
 			begin(c.prepare)

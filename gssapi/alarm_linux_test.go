@@ -1,0 +1,123 @@
+//go:build cgo && !heimdal
+
+package gssapi
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func init() {
+	begin := func() (p place) {
+		p.dir = env("TEST_DIR")
+		b, err := os.ReadFile(env("KRB5_CONFIG"))
+		must(err)
+		p.conf = string(b)
+		p.reset()
+		return p
+	}
+	ready := func() string {
+		must(warm(www, nil))
+		return fmt.Sprint(unheard(), " ", whose())
+	}
+
+	// Files are looked at when something has happened, and else now and then.
+	children["looks"] = func() {
+		begin()
+		const tokens = 1000
+		var looks int64 = tokens
+		for end := time.Now().Add(20 * time.Second); looks > tokens/100 && time.Now().Before(end); {
+			ready()
+			looks = -watchLooks()
+			for range tokens {
+				c, _, _, err := first(www, nil)
+				must(err)
+				c.Close()
+			}
+			looks += watchLooks()
+		}
+		fmt.Println(looks <= tokens/100)
+	}
+
+	children["mounts"] = func() {
+		p := begin()
+		for _, name := range []string{"f", "g"} {
+			must(os.MkdirAll(p.path(name), 0o700))
+		}
+		p.copy("0", "f/cc")
+		p.copy("1", "g/cc")
+		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/cc"))
+		fmt.Println(ready())
+		must(syscall.Mount(p.path("g"), p.path("f"), "", syscall.MS_BIND, ""))
+		fmt.Println(whose())
+		fmt.Println(ready())
+		must(syscall.Unmount(p.path("f"), 0))
+		fmt.Println(whose())
+		fmt.Println(ready())
+		must(syscall.Mount(p.path("1"), p.path("f/cc"), "", syscall.MS_BIND, ""))
+		fmt.Println(whose())
+	}
+
+	// No event tells of what is written to memory.
+	children["mapped"] = func() {
+		p := begin()
+		b, err := os.ReadFile(p.path("1"))
+		must(err)
+		f, err := os.OpenFile(p.path("cc"), os.O_RDWR, 0)
+		must(err)
+		m, err := syscall.Mmap(int(f.Fd()), 0, len(b), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		must(err)
+		fmt.Println(ready())
+		copy(m, b)
+		for start := time.Now(); strings.HasPrefix(whose(), env("TEST_USER0")) && time.Since(start) < 20*time.Second; {
+		}
+		fmt.Println(strings.TrimSuffix(whose(), ", by a snapshot"))
+	}
+}
+
+func alarmChild(t *testing.T, name string, wrapper ...string) string {
+	dir := t.TempDir()
+	users := twoUsers(t, dir)
+	out := childOf(t, wrapper, name, "TEST_DIR="+dir, "TEST_USER0="+users[0], "TEST_USER1="+users[1], "KRB5RCACHENAME=none:")
+	return strings.NewReplacer(users[0]+"@NEGO.TEST", "0", users[1]+"@NEGO.TEST", "1").Replace(out)
+}
+
+func TestAlarmSparesLooks(t *testing.T) {
+	if out := alarmChild(t, "looks"); out != "true\n" {
+		t.Error("the files are looked at for each token")
+	}
+}
+
+// What is mounted over the cache, or over a directory above it, takes effect on the very next token.
+func TestAlarmAndMounts(t *testing.T) {
+	wrapper := []string{"unshare", "--mount", "--propagation", "private"}
+	if exec.Command(wrapper[0], append(wrapper[1:], "true")...).Run() != nil {
+		wrapper = append(wrapper, "--map-root-user")
+	}
+	if out, err := exec.Command(wrapper[0], append(wrapper[1:], "true")...).CombinedOutput(); err != nil {
+		t.Logf("nobody can mount anything here: %s", out)
+		return
+	}
+	const want = `true 0, by a snapshot
+1
+true 1, by a snapshot
+0
+true 0, by a snapshot
+1
+`
+	if out := alarmChild(t, "mounts", wrapper...); out != want {
+		t.Errorf("%swant\n%s", out, want)
+	}
+}
+
+func TestAlarmIsNotTrustedForLong(t *testing.T) {
+	const want = "true 0, by a snapshot\n1\n"
+	if out := alarmChild(t, "mapped"); out != want {
+		t.Errorf("%swant\n%s", out, want)
+	}
+}

@@ -70,8 +70,8 @@ type effort struct {
 }
 
 var (
-	thorough = effort{pace{rounds: 15, round: 60 * time.Millisecond}, 10_000, 4}
-	fast     = effort{pace{rounds: 3, round: 10 * time.Millisecond}, 500, 2}
+	thorough = effort{pace{rounds: 15, round: 60 * time.Millisecond}, 10_000, 6}
+	fast     = effort{pace{rounds: 3, round: 10 * time.Millisecond}, 500, 3}
 )
 
 func (e effort) measure(ctx context.Context, show progress) (*Results, error) {

@@ -80,9 +80,12 @@ uint64_t nego_alarm_rings(void)
 	if (bell.state == 0)
 		install();
 	/* Whoever asks the table of mounts takes its event away with that, so the lock is held until it has been counted. */
-	if (bell.state > 0 && epoll_wait(bell.any, &e, 1, 0) != 0) {
+	int n = bell.state > 0 ? epoll_wait(bell.any, &e, 1, 0) : 0;
+	if (n > 0) {
 		take_events();
 		bell.rings++;
+	} else if (n < 0) {
+		bell.state = -1; /* somebody has closed it */
 	}
 	uint64_t rings = bell.state > 0 ? bell.rings : 0;
 	pthread_mutex_unlock(&bell.lock);

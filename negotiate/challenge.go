@@ -67,9 +67,17 @@ func requestToken(h http.Header) ([]byte, error) {
 
 // fieldValue is what carries a token in either direction.
 func fieldValue(token []byte) string {
-	b := make([]byte, 0, len(scheme)+1+base64.StdEncoding.EncodedLen(len(token)))
-	b = append(append(b, scheme...), ' ')
-	return string(base64.StdEncoding.AppendEncode(b, token))
+	var b strings.Builder
+	var part [1024]byte // on the stack, so that there is one string and no copy of it
+	b.Grow(len(scheme) + 1 + base64.StdEncoding.EncodedLen(len(token)))
+	b.WriteString(scheme)
+	b.WriteByte(' ')
+	for len(token) > 0 {
+		n := min(len(token), len(part)/4*3)
+		b.Write(base64.StdEncoding.AppendEncode(part[:0], token[:n]))
+		token = token[n:]
+	}
+	return b.String()
 }
 
 // cutElement cuts the first element off a comma-separated list. Commas in quoted strings do not count.

@@ -58,6 +58,10 @@ type ApacheOptions struct {
 	// Apache saw, in the headers X-Remote-User, X-Auth-Mech and X-Remote-Port.
 	Backend http.Handler
 
+	// Upstream is the URL of a server that gets the requests in place of Backend, and parameters as ProxyPass has them. It is
+	// told nothing about who Apache saw: the fields are the client's.
+	Upstream string
+
 	// Workers is how many requests, and connections, are served at once. 0 means 128.
 	Workers int
 }
@@ -68,11 +72,28 @@ type Server struct {
 	URL    string // http://localhost:port
 	TLSURL string // https://localhost:port; "" without a certificate
 
-	p *process
+	p     *process
+	ready string
 }
 
 // Log returns the ends of the error log and of the access log, for a message.
 func (s *Server) Log() string { return s.p.tails() }
+
+// Access returns the lines of the access log, without those of what looked whether the server is ready. A line may come later than
+// the answer that it tells of.
+func (s *Server) Access(tb testing.TB) (lines []string) {
+	tb.Helper()
+	text, err := os.ReadFile(s.p.path("access.log"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, s.ready) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
 
 // modules are those of Debian's apache2 that are not built in.
 var modules = []string{
@@ -112,7 +133,7 @@ func Apache(tb testing.TB, o ApacheOptions) *Server {
 			return []string{"/usr/sbin/apache2", "-d", dir, "-f", dir + "/apache.conf", "-D", "FOREGROUND"}
 		},
 		files: func(p *process) (map[string][]byte, error) {
-			files := map[string][]byte{"apache.conf": apacheConf(p, &o, backend.URL)}
+			files := map[string][]byte{"apache.conf": apacheConf(p, &o, backend.URL, ready)}
 			if o.Certificate == nil {
 				return files, nil
 			}
@@ -129,14 +150,14 @@ func Apache(tb testing.TB, o ApacheOptions) *Server {
 			return probeHTTP(req, func(resp *http.Response) bool { return resp.StatusCode == http.StatusNoContent })
 		},
 	})
-	s := &Server{URL: "http://localhost:" + p.ports[0], p: p}
+	s := &Server{URL: "http://localhost:" + p.ports[0], p: p, ready: ready}
 	if o.Certificate != nil {
 		s.TLSURL = "https://localhost:" + p.ports[1]
 	}
 	return s
 }
 
-func apacheConf(p *process, o *ApacheOptions, backend string) []byte {
+func apacheConf(p *process, o *ApacheOptions, backend, ready string) []byte {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	for _, m := range modules {
@@ -158,11 +179,13 @@ MaxKeepAliveRequests 0
 Header always set X-Remote-User expr=%%{REMOTE_USER}
 Header always set X-Auth-Mech expr=%%{reqenv:GSS_MECH}
 Header always set X-Remote-Port expr=%%{REMOTE_PORT}
-RequestHeader set X-Remote-User expr=%%{REMOTE_USER}
-RequestHeader set X-Auth-Mech expr=%%{reqenv:GSS_MECH}
-RequestHeader set X-Remote-Port expr=%%{REMOTE_PORT}
-ProxyPass / %s/ retry=0
-ProxyPreserveHost On`, backend)
+ProxyPreserveHost On`)
+	if o.Upstream != "" {
+		line("ProxyPass %[1]s %[2]s%[1]s retry=0\nProxyPass / %[3]s", ready, backend, o.Upstream)
+	} else {
+		line("RequestHeader set X-Remote-User expr=%%{REMOTE_USER}\nRequestHeader set X-Auth-Mech expr=%%{reqenv:GSS_MECH}")
+		line("RequestHeader set X-Remote-Port expr=%%{REMOTE_PORT}\nProxyPass / %s/ retry=0", backend)
+	}
 	// One child with all threads: a connection is as good as any other.
 	line("ServerLimit 1\nStartServers 1\nThreadLimit %[1]d\nThreadsPerChild %[1]d\nMaxRequestWorkers %[1]d", o.Workers)
 	line("MinSpareThreads 1\nMaxSpareThreads %[1]d\nH2MinWorkers 4\nH2MaxWorkers %[1]d", o.Workers)

@@ -16,6 +16,9 @@ import (
 type NginxOptions struct {
 	// Config has the directives of its only server.
 	Config string
+
+	// HTTP has further directives of http, such as an upstream.
+	HTTP string
 }
 
 // Nginx starts nginx for a test, serving http, and stops it when the test has ended.
@@ -43,7 +46,7 @@ func Nginx(tb testing.TB, o NginxOptions) *Server {
 			return probeHTTP(req, func(resp *http.Response) bool { return resp.StatusCode == http.StatusNoContent })
 		},
 	})
-	return &Server{URL: "http://localhost:" + p.ports[0], p: p}
+	return &Server{URL: "http://localhost:" + p.ports[0], p: p, ready: ready}
 }
 
 func nginxConf(p *process, o *NginxOptions, ready string) []byte {
@@ -62,6 +65,7 @@ access_log {dir}/access.log;`)
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		line("%s_temp_path {dir}/%s;", kind, kind)
 	}
+	line("%s", o.HTTP)
 	line("server {\nlisten 127.0.0.1:%s;\nserver_name localhost;\nlocation = %s { return 204; }\n%s\n}\n}", p.ports[0], ready, o.Config)
 	return []byte(strings.ReplaceAll(b.String(), "{dir}", p.dir))
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/nego-sso/nego/internal/peers"
+	"github.com/nego-sso/nego/internal/smuggle"
 )
 
 // Squid, which wants a token on each connection and takes none twice, in front of origins of every kind.
@@ -65,5 +66,26 @@ func TestInteropSquidRefuses(t *testing.T) {
 	}
 	if _, _, resp := r.open(t, "localhost:1", ""); resp.StatusCode != 502 {
 		t.Error(resp.Status)
+	}
+}
+
+// What nego makes of a client's requests, an origin that has another server behind it takes for nothing else and for no more of them;
+// nor does that server.
+func TestInteropSmuggling(t *testing.T) {
+	for name, relay := range peers.Relays(peers.RelayOptions{Lax: true}) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			back := smuggle.NewBackend(t, "")
+			behind := relay(t, back.Addr)
+			r := serve(t, &Proxy{Allow: allow("localhost")})
+			target := func(path string) string { return behind.URL + path }
+			chain := smuggle.Chain{Back: back, Front: r.url.Host, Target: target, Fields: func() string { return "Host: x\r\n" }, End: r.stop}
+			chain.Check(t)
+			var lines []string
+			for _, e := range r.entries {
+				lines = append(lines, e.Method+" "+e.Target)
+			}
+			chain.Follow(t, func() []string { return lines }, func() []string { return behind.Access(t) })
+		})
 	}
 }

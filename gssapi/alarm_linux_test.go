@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,12 +47,12 @@ func init() {
 
 	children["mounts"] = func() {
 		p := begin()
-		for _, name := range []string{"f", "g"} {
+		os.Unsetenv("KRB5CCNAME")
+		for user, name := range []string{"f", "g"} {
 			must(os.MkdirAll(p.path(name), 0o700))
+			p.config(fmt.Sprint(user), name+"/krb5.conf")
 		}
-		p.copy("0", "f/cc")
-		p.copy("1", "g/cc")
-		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/cc"))
+		os.Setenv("KRB5_CONFIG", p.path("f/krb5.conf"))
 		fmt.Println(ready())
 		must(syscall.Mount(p.path("g"), p.path("f"), "", syscall.MS_BIND, ""))
 		fmt.Println(whose())
@@ -59,16 +60,45 @@ func init() {
 		must(syscall.Unmount(p.path("f"), 0))
 		fmt.Println(whose())
 		fmt.Println(ready())
-		must(syscall.Mount(p.path("1"), p.path("f/cc"), "", syscall.MS_BIND, ""))
+		must(syscall.Mount(p.path("g/krb5.conf"), p.path("f/krb5.conf"), "", syscall.MS_BIND, ""))
 		fmt.Println(whose())
+	}
+
+	// Other threads make tokens all the time, and for them nothing changes.
+	children["a root of its own"] = func() {
+		p := begin()
+		for user, name := range []string{"f", "g"} {
+			must(os.MkdirAll(p.path(name), 0o700))
+			p.copy(fmt.Sprint(user), name+"/cc")
+		}
+		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/cc"))
+		fmt.Println(ready())
+		go func() {
+			for {
+				c, _, _, err := first(www, nil)
+				must(err)
+				c.Close()
+			}
+		}()
+		runtime.LockOSThread()
+		must(syscall.Unshare(syscall.CLONE_NEWNS))
+		must(syscall.Mount(p.path("g"), p.path("f"), "", syscall.MS_BIND, ""))
+		for range 10 {
+			if who := strings.TrimSuffix(whose(), ", by a snapshot"); who != env("TEST_USER1")+"@NEGO.TEST" {
+				fmt.Println("a token of", who)
+			}
+		}
 	}
 
 	// No event tells of what is written to memory.
 	children["mapped"] = func() {
 		p := begin()
-		b, err := os.ReadFile(p.path("1"))
+		os.Unsetenv("KRB5CCNAME")
+		p.config("0", "krb5.conf")
+		p.config("1", "other")
+		b, err := os.ReadFile(p.path("other"))
 		must(err)
-		f, err := os.OpenFile(p.path("cc"), os.O_RDWR, 0)
+		f, err := os.OpenFile(p.path("krb5.conf"), os.O_RDWR, 0)
 		must(err)
 		m, err := syscall.Mmap(int(f.Fd()), 0, len(b), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 		must(err)
@@ -93,14 +123,23 @@ func TestAlarmSparesLooks(t *testing.T) {
 	}
 }
 
-// What is mounted over the cache, or over a directory above it, takes effect on the very next token.
-func TestAlarmAndMounts(t *testing.T) {
+// mounting is how a program is run that may mount things, for itself alone.
+func mounting(t *testing.T) []string {
 	wrapper := []string{"unshare", "--mount", "--propagation", "private"}
 	if exec.Command(wrapper[0], append(wrapper[1:], "true")...).Run() != nil {
 		wrapper = append(wrapper, "--map-root-user")
 	}
 	if out, err := exec.Command(wrapper[0], append(wrapper[1:], "true")...).CombinedOutput(); err != nil {
 		t.Logf("nobody can mount anything here: %s", out)
+		return nil
+	}
+	return wrapper
+}
+
+// What is mounted over krb5.conf, or over a directory above it, takes effect on the very next token.
+func TestAlarmAndMounts(t *testing.T) {
+	wrapper := mounting(t)
+	if wrapper == nil {
 		return
 	}
 	const want = `true 0, by a snapshot
@@ -112,6 +151,17 @@ true 0, by a snapshot
 `
 	if out := alarmChild(t, "mounts", wrapper...); out != want {
 		t.Errorf("%swant\n%s", out, want)
+	}
+}
+
+// Whose cache it is depends on the thread that asks.
+func TestThreadWithItsOwnRoot(t *testing.T) {
+	wrapper := mounting(t)
+	if wrapper == nil {
+		return
+	}
+	if out := alarmChild(t, "a root of its own", wrapper...); out != "true 0, by a snapshot\n" {
+		t.Error(out)
 	}
 }
 

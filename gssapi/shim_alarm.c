@@ -22,11 +22,13 @@
 #include <unistd.h>
 
 enum {
-	/* What happens to a file or a directory itself. IN_ATTRIB is its last name as well, and a directory's modes. */
+	/* What happens to a file or a directory itself. A file's names and a directory's modes are attributes. */
 	ITSELF = IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF,
 	ENTRIES = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO,
 	/* Marks go with what they mark. More than these are left behind by something that this file does not expect. */
-	MAX_MARKS = 512
+	MAX_MARKS = 512,
+	/* Others may make events as fast as they are read; what is left rings again. */
+	MAX_READS = 16
 };
 
 static struct {
@@ -39,7 +41,7 @@ static struct {
 
 static int listens_to(int fd, uint32_t events)
 {
-	struct epoll_event e = { .events = events };
+	struct epoll_event e = { .events = events, .data.fd = fd };
 	return fd >= 0 && epoll_ctl(bell.any, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
@@ -48,7 +50,7 @@ static void install(void)
 	bell.rings = 1;
 	bell.any = epoll_create1(EPOLL_CLOEXEC);
 	bell.files = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	bell.mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	bell.mounts = open("/proc/thread-self/mountinfo", O_RDONLY | O_CLOEXEC);
 	bell.state = bell.any >= 0 && listens_to(bell.files, EPOLLIN) && listens_to(bell.mounts, EPOLLPRI | EPOLLERR) ? 1 : -1;
 	if (bell.state > 0)
 		return;
@@ -63,7 +65,7 @@ static void take_events(void)
 {
 	char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 	ssize_t n;
-	while ((n = read(bell.files, buffer, sizeof buffer)) > 0) {
+	for (int i = 0; i < MAX_READS && (n = read(bell.files, buffer, sizeof buffer)) > 0; i++) {
 		for (char *at = buffer; at < buffer + n;) {
 			const struct inotify_event *e = (const struct inotify_event *)at;
 			if (e->mask & IN_IGNORED)
@@ -82,9 +84,10 @@ uint64_t nego_alarm_rings(void)
 	/* Whoever asks the table of mounts takes its event away with that, so the lock is held until it has been counted. */
 	int n = bell.state > 0 ? epoll_wait(bell.any, &e, 1, 0) : 0;
 	if (n > 0) {
-		take_events();
+		if (e.data.fd == bell.files)
+			take_events();
 		bell.rings++;
-	} else if (n < 0) {
+	} else if (n < 0 && errno != EINTR) {
 		bell.state = -1; /* somebody has closed it */
 	}
 	uint64_t rings = bell.state > 0 ? bell.rings : 0;
@@ -97,7 +100,7 @@ static int mark(const char *path, uint32_t events)
 {
 	pthread_mutex_lock(&bell.lock);
 	errno = ENOSYS;
-	int wd = bell.state > 0 ? inotify_add_watch(bell.files, path, events | IN_MASK_ADD | IN_DONT_FOLLOW | IN_EXCL_UNLINK) : -1;
+	int wd = bell.state > 0 ? inotify_add_watch(bell.files, path, events | IN_MASK_ADD | IN_DONT_FOLLOW) : -1;
 	int why = errno;
 	if (wd > bell.last) {
 		bell.last = wd;
@@ -127,28 +130,40 @@ static mode_t mark_itself(char *path, size_t n)
 	return mode;
 }
 
+/*
+ * What happens to the entries of a directory, which is the first n bytes of a path. One that is removed while somebody
+ * has it open tells only the directory above it, of which above are the bytes.
+ */
+static int mark_entries(char *path, size_t n, size_t above, uint32_t events)
+{
+	char next = path[n], up = path[above];
+	path[n] = '\0';
+	int marked = mark(path, events);
+	path[above] = '\0';
+	marked = marked && (above == n || mark(path, IN_DELETE));
+	path[above] = up;
+	path[n] = next;
+	return marked;
+}
+
 int nego_alarm_watch(const char *of)
 {
 	char path[PATH_MAX];
-	size_t length = strlen(of), above = 1, end; /* above: the length of the path of the directory that is marked */
+	size_t length = strlen(of), above = 1, directory = 1; /* the bytes of the last directory, and of the one above it */
 	if (of[0] != '/' || length >= sizeof path)
 		return 0;
 	memcpy(path, of, length + 1);
-	/* Where the root cannot be watched, only what is mounted in it can, and that stays there. */
-	mode_t directory = mark_itself(path, 1);
+	/* Where the root cannot be watched, only what is mounted in it can. */
+	mode_t is = mark_itself(path, 1);
 	for (;;) {
-		size_t begin = above + strspn(path + above, "/");
-		end = begin + strcspn(path + begin, "/");
-		if (end == begin) /* the path of a directory ends with a slash */
-			return S_ISDIR(directory) && mark(path, ENTRIES);
-		if (end - begin == 2 && memcmp(path + begin, "..", 2) == 0)
+		size_t begin = directory + strspn(path + directory, "/"), end = begin + strcspn(path + begin, "/");
+		if (end == begin)
+			return S_ISDIR(is) && mark_entries(path, directory, above, ENTRIES);
+		if (path[begin] == '.' && (end - begin == 1 || (end - begin == 2 && path[begin + 1] == '.')))
 			return 0;
 		mode_t mode = mark_itself(path, end);
 		if (mode == 0) {
-			char first = path[begin];
-			path[begin] = '\0';
-			int marked = S_ISDIR(directory) && mark(path, IN_CREATE | IN_MOVED_TO);
-			path[begin] = first;
+			int marked = S_ISDIR(is) && mark_entries(path, directory, above, IN_CREATE | IN_MOVED_TO);
 			mode = mark_itself(path, end);
 			if (!marked || mode == 0)
 				return marked;
@@ -157,10 +172,9 @@ int nego_alarm_watch(const char *of)
 			return mark(path, IN_MODIFY);
 		if (!S_ISDIR(mode)) /* nor is a link, which leads where nothing is marked */
 			return 0;
-		if (path[end] == '\0')
-			return mark(path, ENTRIES);
-		directory = mode;
-		above = end;
+		is = mode;
+		above = directory;
+		directory = end;
 	}
 }
 

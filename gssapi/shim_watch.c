@@ -42,9 +42,8 @@ extern void krb5_free_config_files(char **files);
 
 enum { MAX_FILES = 64 };
 
-/* In nanoseconds. Files are looked at so often in any case, for what no event tells: a write through mmap, a thread in a root of its own. */
+/* In nanoseconds: how often a thread looks at the files in any case, and how often the alarm is set where it rings for nothing. */
 #define LOOK_AGAIN INT64_C(1000000000)
-/* Where much happens that is nothing to us, the alarm is not set again for each token. */
 #define SET_AGAIN INT64_C(10000000)
 
 typedef struct watched {
@@ -64,13 +63,13 @@ typedef struct nego_watch {
 	uid_t uid;
 	gid_t gid;
 	int n;
+	int looked_at; /* of the files, the first ones are looked at each time: whose ticket it is, no event is asked */
 	watched files[MAX_FILES];
-	/* Between looks at the files: how often the alarm had rung, and when they were looked at and it was set. */
-	_Atomic uint64_t heard;
-	_Atomic int64_t looked, set;
+	_Atomic uint64_t heard; /* how often the alarm had rung before it was set and the files were looked at; 0: it is not set */
+	_Atomic int64_t next;   /* when it may be set again */
 } nego_watch;
 
-static _Atomic int64_t looks; /* at all files of one */
+static _Atomic int64_t looks; /* at the other files */
 
 static char *copy(const char *s) { return s == NULL ? NULL : strdup(s); }
 
@@ -300,6 +299,7 @@ static int add_cache(nego_watch *w, krb5_context k)
 		return 0;
 	if (strcmp(krb5_cc_get_type(k, cc), "FILE") == 0)
 		f = add(w, strdup(krb5_cc_get_name(k, cc)));
+	w->looked_at = w->n;
 	krb5_cc_close(k, cc);
 	return f != NULL && f->there;
 }
@@ -326,10 +326,9 @@ static int is_settled(const nego_watch *w)
 /* How often the files were looked at, for tests. */
 int64_t nego_watch_looks(void) { return looks; }
 
-static int are_as_they_were(const nego_watch *w)
+static int are_as_they_were(const nego_watch *w, int from, int to)
 {
-	looks++;
-	for (int i = 0; i < w->n; i++)
+	for (int i = from; i < to; i++)
 		if (!is_as_it_was(&w->files[i]))
 			return 0;
 	return 1;
@@ -346,43 +345,46 @@ static int64_t coarse_time(void)
 }
 
 /*
- * Sets the alarm for all files, at most once in a while, and notes how often it had rung before that. What happened before it was
- * set shows in the files, which are looked at behind it. Returns whether they are as they were.
+ * Sets the alarm, which had rung so often before that, unless it was set just now. What happened before it was set shows in the
+ * files, which are looked at behind it. Reports whether they are as they were.
  */
 static int set_alarm(nego_watch *w, uint64_t rings, int64_t now)
 {
-	int64_t last = w->set;
-	if (last == INT64_MAX || (last != 0 && now - last < SET_AGAIN) || !atomic_compare_exchange_strong(&w->set, &last, now))
+	int64_t next = w->next;
+	if (now < next || !atomic_compare_exchange_strong(&w->next, &next, now + SET_AGAIN))
 		return 1;
-	for (int i = 0; i < w->n; i++) {
+	for (int i = w->looked_at; i < w->n; i++) {
 		if (!nego_alarm_watch(w->files[i].path)) {
-			w->set = INT64_MAX;
+			w->heard = 0;
+			w->next = now + LOOK_AGAIN;
 			return 1;
 		}
 	}
-	if (!are_as_they_were(w))
+	if (!are_as_they_were(w, w->looked_at, w->n))
 		return 0;
-	w->looked = now;
 	w->heard = rings;
 	return 1;
 }
 
-/* Reports whether a file, the environment or the user of the process is another than it was. */
+/*
+ * Reports whether a file, the environment or the user of the process is another than it was. What no event tells of other
+ * files than the first, such as a write through mmap or a root that this thread has of its own, is seen within a second.
+ */
 int nego_watch_changed(void *watch)
 {
+	static _Thread_local int64_t looked[2]; /* when, at krb5.conf alone and at all */
 	nego_watch *w = watch;
 	if (!same(environment("KRB5_CONFIG"), w->config) || !same(environment("HOME"), w->home) || geteuid() != w->uid || getegid() != w->gid)
 		return 1;
-	uint64_t rings = w->set == INT64_MAX ? 0 : nego_alarm_rings();
-	int64_t now = coarse_time();
-	int silent = rings != 0 && rings == w->heard;
-	if (silent && now - w->looked < LOOK_AGAIN)
-		return 0;
-	if (!are_as_they_were(w))
+	if (!are_as_they_were(w, 0, w->looked_at))
 		return 1;
-	if (silent)
-		w->looked = now;
-	return rings != 0 && !silent && !set_alarm(w, rings, now);
+	uint64_t rings = nego_alarm_rings();
+	int64_t now = coarse_time(), *last = &looked[w->looked_at > 0];
+	if (rings != 0 && rings == w->heard && now - *last < LOOK_AGAIN)
+		return 0;
+	looks++;
+	*last = now;
+	return !are_as_they_were(w, w->looked_at, w->n) || (rings != 0 && !set_alarm(w, rings, now));
 }
 
 /* The default cache as libkrb5 has it now, from the environment or from krb5.conf. */

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,17 +87,12 @@ func (p place) kinit(user, cc string) {
 	p.run("kinit", "-k", "-t", p.path("keys"), "-c", cc, env("TEST_USER"+user))
 }
 
-// copies makes a directory with the caches of both users in it.
-func (p place) copies(dir string) {
-	must(os.MkdirAll(p.path(dir), 0o700))
-	for _, user := range []string{"0", "1"} {
-		p.copy(user, filepath.Join(dir, user))
-	}
-}
+// config writes a krb5.conf with a user's cache as the default one.
+func (p place) config(user, name string) { p.write(name, p.named(p.path(user))+p.conf) }
 
 // reset makes the default cache one of user 0.
 func (p place) reset() {
-	for _, name := range []string{"cc", "before", "d", "e", "f", "link", "away", "home/.k5identity"} {
+	for _, name := range []string{"cc", "before", "d", "e", "f", "home/.k5identity"} {
 		must(os.RemoveAll(p.path(name)))
 	}
 	p.copy("0", "cc")
@@ -110,14 +106,82 @@ func (p place) reset() {
 // named is a krb5.conf that names the default cache.
 func (p place) named(cc string) string { return "[libdefaults]\n default_ccache_name = " + cc + "\n" }
 
-var opened *os.File
-
-// changes each take effect on the very next token.
-var changes = []struct {
+type change struct {
 	name           string
 	prepare, apply func(place)
 	want           string // by the users' numbers
-}{
+}
+
+// changes each take effect on the very next token. The last one cannot be taken back.
+var changes = slices.Concat(ways("cache", place.copy, func(p place, name string) { os.Setenv("KRB5CCNAME", "FILE:"+p.path(name)) }),
+	ways("krb5.conf", place.config, func(p place, name string) {
+		os.Unsetenv("KRB5CCNAME")
+		os.Setenv("KRB5_CONFIG", p.path(name))
+	}), others)
+
+// ways to make one file another. Put makes one that leads to a user, and use has the process use it.
+func ways(what string, put func(p place, user, name string), use func(p place, name string)) []change {
+	var opened *os.File // until the process ends
+	open := func(p place, name string) {
+		var err error
+		opened, err = os.OpenFile(p.path(name), os.O_RDWR, 0)
+		must(err)
+	}
+	overwrite := func(p place) {
+		put(p, "1", "f/other")
+		b, err := os.ReadFile(p.path("f/other"))
+		must(err)
+		_, err = opened.WriteAt(b, 0)
+		must(err)
+	}
+	two := func(p place) {
+		for user, dir := range []string{"f/g/x", "f/h/x"} {
+			must(os.MkdirAll(p.path(dir), 0o700))
+			put(p, fmt.Sprint(user), dir+"/file")
+		}
+	}
+	exchange := func(p place) {
+		must(os.Rename(p.path("f/g"), p.path("f/i")))
+		must(os.Rename(p.path("f/h"), p.path("f/g")))
+	}
+	all := []change{
+		{"overwritten, by who has it open", func(p place) { put(p, "0", "f/file"); open(p, "f/file") }, overwrite, "1"},
+		{"overwritten, by who has it open by a name that is gone", func(p place) {
+			put(p, "0", "f/gone")
+			open(p, "f/gone")
+			must(os.Link(p.path("f/gone"), p.path("f/file")))
+			must(os.Remove(p.path("f/gone")))
+		}, overwrite, "1"},
+		{"overwritten, under another name", func(p place) { put(p, "0", "f/file"); must(os.Link(p.path("f/file"), p.path("f/link"))) },
+			func(p place) { put(p, "1", "f/link") }, "1"},
+		{"replaced, and kept under another name", func(p place) {
+			put(p, "0", "f/file")
+			put(p, "1", "f/other")
+			must(os.Link(p.path("f/file"), p.path("f/link")))
+		}, func(p place) { must(os.Rename(p.path("f/other"), p.path("f/file"))) }, "1"},
+		{"replaced, when it had gone", func(p place) { put(p, "0", "f/file") }, func(p place) {
+			must(os.Remove(p.path("f/file")))
+			put(p, "1", "f/file")
+		}, "1"},
+		{"of another directory in the place of one above it", func(p place) { two(p); use(p, "f/g/x/file") }, exchange, "1"},
+		{"behind a link", func(p place) { two(p); must(os.Symlink("g", p.path("f/link"))); use(p, "f/link/x/file") }, func(p place) {
+			must(os.Remove(p.path("f/link")))
+			must(os.Symlink("h", p.path("f/link")))
+		}, "1"},
+		{"behind a link to something else", func(p place) { two(p); must(os.Symlink("g", p.path("f/link"))); use(p, "f/link/x/file") }, exchange, "1"},
+	}
+	for i, c := range all {
+		all[i].name = what + " " + c.name
+		all[i].prepare = func(p place) {
+			must(os.Mkdir(p.path("f"), 0o700))
+			use(p, "f/file")
+			c.prepare(p)
+		}
+	}
+	return all
+}
+
+var others = []change{
 	{"nothing", nil, func(p place) {}, "0, by a snapshot"},
 	{"kinit", nil, func(p place) { p.kinit("0", "FILE:"+p.path("cc")) }, "0"},
 	{"kinit as another", nil, func(p place) { p.kinit("1", "FILE:"+p.path("cc")) }, "1"},
@@ -202,63 +266,18 @@ var changes = []struct {
 		must(os.MkdirAll(p.path("home2"), 0o700))
 		p.write("home2/.k5identity", env("TEST_USER1")+" service=HTTP\n")
 	}, func(p place) { os.Setenv("HOME", p.path("home2")) }, ErrNoCred.Error()},
-	{"cache overwritten, by who has it open", func(p place) {
-		var err error
-		opened, err = os.OpenFile(p.path("cc"), os.O_WRONLY, 0)
-		must(err)
-	}, func(p place) {
-		b, err := os.ReadFile(p.path("1"))
-		must(err)
-		_, err = opened.WriteAt(b, 0)
-		must(err)
-	}, "1"},
-	{"cache overwritten, under another name", func(p place) { must(os.Link(p.path("cc"), p.path("link"))) }, func(p place) { p.copy("1", "link") }, "1"},
-	{"cache truncated", nil, func(p place) { must(os.Truncate(p.path("cc"), 0)) }, ErrNoCred.Error()},
-	{"cache exchanged", nil, func(p place) {
-		p.copy("1", "other")
-		must(os.Rename(p.path("cc"), p.path("away")))
-		must(os.Rename(p.path("other"), p.path("cc")))
-	}, "1"},
-	{"cache replaced, and kept under another name", func(p place) {
-		p.copies("f")
-		must(os.Link(p.path("f/0"), p.path("f/link")))
-		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/0"))
-	}, func(p place) { must(os.Rename(p.path("f/1"), p.path("f/0"))) }, "1"},
-	{"the cache's directory moved away", func(p place) {
-		p.copies("f/g")
-		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/g/0"))
-	}, func(p place) { must(os.Rename(p.path("f/g"), p.path("f/h"))) }, ErrNoCred.Error()},
-	{"another directory in the place of one above the cache", func(p place) {
-		p.copies("f/g/cc")
-		p.copies("f/h/cc")
-		p.copy("1", "f/h/cc/0")
-		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/g/cc/0"))
-	}, func(p place) {
-		must(os.Rename(p.path("f/g"), p.path("f/i")))
-		must(os.Rename(p.path("f/h"), p.path("f/g")))
-	}, "1"},
-	{"a link above the cache", func(p place) {
-		p.copies("f/g")
-		p.copies("f/h")
-		p.copy("1", "f/h/0")
-		must(os.Symlink("g", p.path("f/link")))
-		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/link/0"))
-	}, func(p place) {
-		must(os.Remove(p.path("f/link")))
-		must(os.Symlink("h", p.path("f/link")))
-	}, "1"},
-	{"what a link above the cache leads to", func(p place) {
-		p.copies("f/g")
-		p.copies("f/h")
-		p.copy("1", "f/h/0")
-		must(os.Symlink("g", p.path("f/link")))
-		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/link/0"))
-	}, func(p place) {
-		must(os.Rename(p.path("f/g"), p.path("f/i")))
-		must(os.Rename(p.path("f/h"), p.path("f/g")))
-	}, "1"},
 	{".k5identity in a home that comes to be", func(p place) { os.Setenv("HOME", p.path("f/g")) }, func(p place) {
 		must(os.MkdirAll(p.path("f/g"), 0o700))
+		p.write("f/g/.k5identity", env("TEST_USER1")+" service=HTTP\n")
+	}, ErrNoCred.Error()},
+	{".k5identity in a home that has gone while somebody was in it", func(p place) {
+		must(os.MkdirAll(p.path("f/g"), 0o700))
+		_, err := os.Open(p.path("f/g")) // until the garbage is collected
+		must(err)
+		os.Setenv("HOME", p.path("f/g"))
+	}, func(p place) {
+		must(os.Remove(p.path("f/g")))
+		must(os.Mkdir(p.path("f/g"), 0o700))
 		p.write("f/g/.k5identity", env("TEST_USER1")+" service=HTTP\n")
 	}, ErrNoCred.Error()},
 	{".k5identity in a home that takes the place of another", func(p place) {
@@ -294,7 +313,7 @@ func init() {
 			must(warm(www, nil))
 			unheard()
 		}
-		for _, c := range changes[:len(changes)-1] { // the last one cannot be taken back
+		for _, c := range changes[:len(changes)-1] {
 			begin(c.prepare)
 			initiator()
 			c.apply(p)

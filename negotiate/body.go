@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
 	"sync"
@@ -19,11 +20,14 @@ type body struct {
 	getBody func() (io.ReadCloser, error)
 	source  *source // nil: getBody is the caller's, or there is no body
 
+	trailer http.Header // the caller's, filled in while the body is read; nil: there is none
+	names   http.Header // as it was before that
+
 	next io.ReadCloser // for the leg that is about to be sent
 }
 
 func newBody(req *http.Request) body {
-	b := body{src: req.Body, length: req.ContentLength, getBody: req.GetBody}
+	b := body{src: req.Body, length: req.ContentLength, getBody: req.GetBody, trailer: req.Trailer, names: req.Trailer.Clone()}
 	if b.src == nil || b.src == http.NoBody {
 		b.src, b.next = nil, req.Body
 		return b
@@ -61,6 +65,11 @@ func (b *body) oneShot() bool { return b.source != nil && b.source.seeker == nil
 func (b *body) take(leg *http.Request, g *gate) {
 	leg.Body, leg.GetBody = b.next, b.getBody
 	b.next = nil
+	if b.trailer != nil && b.src != nil {
+		// The sender of the last leg may still be about to write its own.
+		leg.Trailer = b.names.Clone()
+		wrap(leg, func(r io.ReadCloser) io.ReadCloser { return &trailed{r, b.trailer, leg.Trailer} })
+	}
 	if g == nil || b.src == nil {
 		return
 	}
@@ -68,15 +77,34 @@ func (b *body) take(leg *http.Request, g *gate) {
 		// Or net/http reads the first byte to see whether there is a body.
 		leg.TransferEncoding = []string{"chunked"}
 	}
-	leg.Body = newGated(leg.Body, g)
-	getBody := b.getBody
+	wrap(leg, func(r io.ReadCloser) io.ReadCloser { return newGated(r, g) })
+}
+
+// wrap puts something around the body of a leg, also where it is gotten afresh.
+func wrap(leg *http.Request, around func(io.ReadCloser) io.ReadCloser) {
+	getBody := leg.GetBody
+	leg.Body = around(leg.Body)
 	leg.GetBody = func() (io.ReadCloser, error) {
 		r, err := getBody()
 		if err != nil {
 			return nil, err
 		}
-		return newGated(r, g), nil
+		return around(r), nil
 	}
+}
+
+// trailed is a body with a trailer, which is there when the body has been read.
+type trailed struct {
+	io.ReadCloser
+	caller, leg http.Header
+}
+
+func (b *trailed) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		maps.Copy(b.leg, b.caller)
+	}
+	return n, err
 }
 
 // again reports whether there can be a further leg.

@@ -35,7 +35,6 @@ func (x *exchange) send() (*http.Response, error) {
 			x.pools.origins.learn(x.key, func(o *origin) { o.deaf = true })
 		})
 	}
-	// A shallow copy: a Trailer, for one, is filled in by the caller while the body is read.
 	req := x.shown.WithContext(l.trace(x.shown.Context()))
 	l.header = x.req.Header.Clone()
 	if l.header == nil {

@@ -495,6 +495,36 @@ func TestTrailer(t *testing.T) {
 	}
 }
 
+// The sender of a first leg may still be at its end when the body of the next one is read, which fills in the caller's trailer.
+func TestTrailerIsOneLegs(t *testing.T) {
+	var got http.Header
+	h := new(Authenticator).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		got = r.Trailer
+	}))
+	s := newSite(t, func(w http.ResponseWriter, r *http.Request, _ int) { h.ServeHTTP(w, r) })
+	real := http.DefaultTransport.(*http.Transport).Clone()
+	defer real.CloseIdleConnections()
+	var legs []*http.Request
+	tr := &Transport{Base: &fakeBase{roundTrip: func(r *http.Request) (*http.Response, error) {
+		legs = append(legs, r)
+		return real.RoundTrip(r)
+	}}}
+	req := newRequest(t, "POST", s.URL, nil)
+	req.Trailer = http.Header{"X-Sum": nil}
+	req.Body = io.NopCloser(io.MultiReader(strings.NewReader("text"), readFunc(func([]byte) (int, error) {
+		req.Trailer["X-Sum"] = []string{"42"}
+		return 0, io.EOF
+	})))
+	do(t, &http.Client{Transport: tr}, req)
+	if len(legs) != 2 || got.Get("X-Sum") != "42" {
+		t.Fatalf("%d legs, trailer %v", len(legs), got)
+	}
+	if v := legs[0].Trailer.Get("X-Sum"); v != "" {
+		t.Errorf("the first leg has the trailer of the second: %s", v)
+	}
+}
+
 type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }

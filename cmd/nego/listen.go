@@ -29,9 +29,18 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 // untilSignal returns a context that the first of some signals ends. The second one ends the process, as it does those
 // that do not care.
 func untilSignal(ctx context.Context, signals []os.Signal) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(ctx, signals...)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	ctx, cancel := context.WithCancel(ctx)
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, signals...)
+	go func() {
+		select {
+		case <-received:
+		case <-ctx.Done():
+		}
+		signal.Stop(received) // before anybody can see that the first one was heard, and send the second
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // isLoopback reports whether only this machine reaches a host. Of names only localhost is known to be one such.

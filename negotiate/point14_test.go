@@ -87,7 +87,8 @@ func TestPoint14SilentKDC(t *testing.T) {
 		slices.Sort(took)
 		median, p99, worst := took[len(took)/2], took[len(took)*99/100], took[len(took)-1]
 		t.Logf("%s: %d requests, median %v, 99%% %v, worst %v; %d threads, %d before", name, len(took), median, p99, worst, most.Load(), before)
-		if median > 300*time.Millisecond || worst > 3*time.Second {
+		// Where the library is waited for, it takes a second before it only asks again.
+		if median > time.Second || worst > 3*time.Second {
 			t.Errorf("it took too long")
 		}
 		// The library may have 128 calls for initiators and as many looks into caches under way.

@@ -844,16 +844,17 @@ func TestSilentKDC(t *testing.T) {
 	base := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
 	}}
+	const timeout = 500 * time.Millisecond // for the server's 401 to be there first
 	stop := errors.New("stop")
 	for name, c := range map[string]struct {
 		ctx  func() (context.Context, context.CancelFunc)
 		want error
 	}{
 		"deadline": {func() (context.Context, context.CancelFunc) {
-			return context.WithTimeout(t.Context(), 100*time.Millisecond)
+			return context.WithTimeout(t.Context(), timeout)
 		}, context.DeadlineExceeded},
 		"cause": {func() (context.Context, context.CancelFunc) {
-			return context.WithTimeoutCause(t.Context(), 100*time.Millisecond, stop)
+			return context.WithTimeoutCause(t.Context(), timeout, stop)
 		}, stop},
 	} {
 		for _, strict := range []bool{false, true} {

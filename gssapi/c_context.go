@@ -38,7 +38,13 @@ func acceptStep(ctx, cred box, in []byte) result {
 	return take(C.nego_accept_step(unsafe.Pointer(ctx), unsafe.Pointer(cred), p, n))
 }
 
-func ctxInfo(ctx box) result { return take(C.nego_ctx_info(unsafe.Pointer(ctx))) }
+func ctxInfo(ctx box, mech OID) result {
+	var kerberos C.int
+	if mech == KRB5 {
+		kerberos = 1
+	}
+	return take(C.nego_ctx_info(unsafe.Pointer(ctx), kerberos))
+}
 
 func ctxInitiator(ctx box) result { return take(C.nego_ctx_initiator(unsafe.Pointer(ctx))) }
 

@@ -295,7 +295,7 @@ var defaultAcceptor = acquisition{usage: Accept, mechs: packOIDs([]OID{SPNEGO, K
 // identify asks an accepted context who the initiator is. A context that cannot say that, or that is for somebody else
 // than the credential, has failed.
 func (l *leg) identify(accepted result, kind *acquisition) result {
-	info := ctxInfo(l.handle.box)
+	info := ctxInfo(l.handle.box, accepted.mech)
 	if info.failed() {
 		accepted.freeCredential()
 		return info
@@ -318,7 +318,7 @@ func (c *SecContext) Established() bool { return c.established }
 func (c *SecContext) Info() Info {
 	// MIT krb5 says nothing of a context that has expired, and loses what it had to say.
 	if c.handle != nil && c.established && !c.named && !c.expired() && c.handle.acquire() {
-		r := ctxInfo(c.handle.box)
+		r := ctxInfo(c.handle.box, c.info.Mech)
 		c.handle.release()
 		if !r.failed() {
 			c.setNames(r.out)

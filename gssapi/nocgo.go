@@ -38,7 +38,7 @@ func credExport(cred box) result                 { return unavailable }
 func credImport(token []byte) result             { return unavailable }
 func initStep(ctx, cred box, in []byte) result   { return unavailable }
 func acceptStep(ctx, cred box, in []byte) result { return unavailable }
-func ctxInfo(ctx box) result                     { return unavailable }
+func ctxInfo(ctx box, mech OID) result           { return unavailable }
 func ctxInitiator(ctx box) result                { return unavailable }
 func ctxExport(ctx box) result                   { return unavailable }
 func ctxImport(token []byte) result              { return unavailable }

@@ -162,7 +162,7 @@ nego_result nego_ctx_new(const void *text, size_t text_len, const void *type, si
     const void *mech, size_t mech_len, const void *bindings, size_t bindings_len, uint32_t flags, uint32_t lifetime);
 nego_result nego_init_step(void *ctx, void *cred, const void *in, size_t in_len);
 nego_result nego_accept_step(void *ctx, void *cred, const void *in, size_t in_len);
-nego_result nego_ctx_info(void *ctx);
+nego_result nego_ctx_info(void *ctx, int kerberos);
 nego_result nego_ctx_initiator(void *ctx);
 nego_result nego_ctx_attributes(void *ctx, const void *names, size_t names_len);
 nego_result nego_ctx_export(void *ctx);

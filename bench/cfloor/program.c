@@ -137,16 +137,14 @@ static OM_uint32 show(OM_uint32 *minor, gss_name_t *name)
 	return major;
 }
 
-/* Both names, as texts. A context of another mechanism may not be asked for the second one, so they are asked for apart. */
+/* Both names, as texts, and what else a context tells. */
 static OM_uint32 inquire(OM_uint32 *minor, gss_ctx_id_t ctx)
 {
 	gss_name_t from = GSS_C_NO_NAME, to = GSS_C_NO_NAME;
 	gss_OID mech = GSS_C_NO_OID;
 	OM_uint32 lifetime, flags, major;
 	int local, open;
-	major = gss_inquire_context(minor, ctx, &from, NULL, &lifetime, &mech, &flags, &local, &open);
-	if (major == GSS_S_COMPLETE)
-		major = gss_inquire_context(minor, ctx, NULL, &to, NULL, NULL, NULL, NULL, NULL);
+	major = gss_inquire_context(minor, ctx, &from, &to, &lifetime, &mech, &flags, &local, &open);
 	if (major == GSS_S_COMPLETE)
 		major = show(minor, &from);
 	if (major == GSS_S_COMPLETE)

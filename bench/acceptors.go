@@ -19,6 +19,7 @@ import (
 const (
 	cAcceptor    = "C acceptor"
 	cInquirer    = "C acceptor, both names"
+	cCalled      = "C acceptor, both names, called from Go"
 	negoAcceptor = "nego acceptor"
 )
 
@@ -32,6 +33,8 @@ func openAcceptor(s Subject) (Program, error) {
 		return acceptC(s, cfloor.Acceptor, maker)
 	case cInquirer:
 		return acceptC(s, cfloor.Inquirer, maker)
+	case cCalled:
+		return acceptCalling(s, maker)
 	case negoAcceptor:
 		return accept(s, maker)
 	}
@@ -52,6 +55,31 @@ func acceptC(s Subject, kind cfloor.Kind, maker *process) (Program, error) {
 		},
 		run: func(int) error { return p.Accept(&tokens) },
 	}, err
+}
+
+// acceptCalling has goroutines call C for each token, with a credential for each goroutine.
+func acceptCalling(s Subject, maker *process) (Program, error) {
+	var tokens []cfloor.Tokens
+	all := make([]cfloor.Program, s.Threads)
+	for i := range all {
+		var err error
+		if all[i], err = cfloor.Open(cfloor.Inquirer, 1); err != nil {
+			return Program{}, err
+		}
+	}
+	return Program{
+		prepare: func(n int) error {
+			fresh, err := freshTokens(maker, n)
+			tokens = make([]cfloor.Tokens, len(fresh))
+			for i, t := range fresh {
+				tokens[i].Add(t)
+			}
+			return err
+		},
+		run: func(n int) error {
+			return share(n, s.Threads, func(i int) error { return all[i%s.Threads].Accept(&tokens[i]) })
+		},
+	}, nil
 }
 
 func accept(s Subject, maker *process) (Program, error) {

@@ -99,7 +99,7 @@ func (r *Results) acceptorClaims() (c []Claim) {
 	for _, rcache := range replayCaches {
 		ours := func(threads int) *Row { return r.acceptor(negoAcceptor, rcache, threads, 0) }
 		for _, k := range costs {
-			for _, theirs := range []string{cInquirer, cAcceptor} {
+			for _, theirs := range []string{cCalled, cInquirer, cAcceptor} {
 				c = append(c, atMost(1.05, ratio(ours(1), r.acceptor(theirs, rcache, 1, 0), k.of), "accept, %s, nego / %s, replay cache %s", k.name, theirs, rcache))
 			}
 		}

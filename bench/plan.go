@@ -18,7 +18,7 @@ const (
 // The rows of the tables.
 var (
 	tokenMakers   = []string{cFloor, cAcquired, cDefault, negoDefault, negoAcquired, gokrb5}
-	tokenTakers   = []string{cAcceptor, cInquirer, negoAcceptor}
+	tokenTakers   = []string{cAcceptor, cInquirer, cCalled, negoAcceptor}
 	httpClients   = []string{plain, negoPreemptive, negoRemember, negoChallenge, gokrbPreemptive, gokrbChallenge, goSpnego, curlClient, python}
 	scaledClients = []string{negoPreemptive, gokrbPreemptive} // by goroutines, size and origins
 )

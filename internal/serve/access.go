@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,21 @@ type visit struct {
 	user   string // who has signed on, let in or not
 	status int
 	bytes  int64
+	cutOff atomic.Bool // the client has not sent all of its body
+}
+
+// clientBody is a request's body, on its way to the upstream.
+type clientBody struct {
+	io.ReadCloser
+	visit *visit
+}
+
+func (b clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.visit.cutOff.Store(true)
+	}
+	return n, err
 }
 
 type visitKey struct{}

@@ -80,6 +80,9 @@ func (s *Server) rewrite(r *httputil.ProxyRequest) {
 		r.Out.Header.Del("Connection")
 	}
 	r.Out.Trailer = nil // which some take for header fields
+	if r.Out.Body != nil {
+		r.Out.Body = clientBody{r.Out.Body, visitOf(r.In.Context())}
+	}
 	if s.BehindTLS {
 		if before := r.In.Header["X-Forwarded-For"]; before != nil {
 			r.Out.Header["X-Forwarded-For"] = before
@@ -143,6 +146,10 @@ func withoutSession(lines []string) (others []string) {
 func (s *Server) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // nobody waits for an answer
+	}
+	if visitOf(r.Context()).cutOff.Load() {
+		http.Error(w, http.StatusText(http.StatusBadRequest)+": the request's body has not come whole.", http.StatusBadRequest)
+		return
 	}
 	s.Log.Warn("the upstream does not answer", "upstream", s.Upstream.Redacted(), "error", err)
 	status := http.StatusBadGateway

@@ -171,6 +171,22 @@ func TestInterim(t *testing.T) {
 	}
 }
 
+// A client whose body breaks off is told so, and the upstream is not blamed.
+func TestClientsBodyBreaksOff(t *testing.T) {
+	up := upstream(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	s := start(t, &Server{Upstream: up})
+	c, read := s.dial(t)
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nno number\r\n", s.addr, token(t))
+	resp, err := http.ReadResponse(read, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest || strings.Contains(s.log.String(), "upstream") {
+		t.Errorf("%s, %s", resp.Status, s.log)
+	}
+}
+
 func TestUpstreamIsGone(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -73,13 +75,17 @@ func init() {
 		}
 		os.Setenv("KRB5CCNAME", "FILE:"+p.path("f/cc"))
 		fmt.Println(ready())
-		go func() {
-			for {
+		var stop atomic.Bool
+		var others sync.WaitGroup
+		others.Go(func() {
+			for !stop.Load() {
 				c, _, _, err := first(www, nil)
 				must(err)
 				c.Close()
 			}
-		}()
+		})
+		defer others.Wait()
+		defer stop.Store(true)
 		runtime.LockOSThread()
 		must(syscall.Unshare(syscall.CLONE_NEWNS))
 		must(syscall.Mount(p.path("g"), p.path("f"), "", syscall.MS_BIND, ""))

@@ -71,8 +71,8 @@ lint: deps  ## gofmt, go vet, staticcheck, actionlint
 	cd bench && go vet ./... && go vet -tags interop ./... && go run $(STATICCHECK) -tags interop ./...
 	go run $(ACTIONLINT) -shellcheck= -pyflakes=
 
-vulncheck: deps  ## known vulnerabilities in what is called; it asks vuln.go.dev
-	go run $(GOVULNCHECK) $(PKG)
+vulncheck: deps  ## known vulnerabilities in what is called; it asks vuln.go.dev, or VULNDB, which scripts/vulndb makes
+	go run $(GOVULNCHECK) $(if $(VULNDB),-db $(VULNDB)) $(PKG)
 
 # With NTLM beside Kerberos: make fuzz PKG=./gssapi MECHS=/etc/gss/mech.d/mech.ntlmssp.conf
 # With the address sanitizer, which the leaks of the library would end: ASAN_OPTIONS=detect_leaks=0 make fuzz SANITIZER=-asan

@@ -26,7 +26,7 @@ func init() {
 	}
 	ready := func() string {
 		must(warm(www, nil))
-		return fmt.Sprint(unheard(), " ", whose())
+		return fmt.Sprint(unheard(20*time.Second), " ", whose())
 	}
 
 	// Files are looked at when something has happened, and else now and then.

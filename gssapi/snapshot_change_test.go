@@ -46,9 +46,9 @@ func initiator() string {
 	return n.String()
 }
 
-// unheard makes tokens until one comes without a look at the files, or none will.
-func unheard() (silent bool) {
-	for end := time.Now().Add(200 * time.Millisecond); !silent && time.Now().Before(end); {
+// unheard makes tokens until one comes without a look at the files, or none has for a while.
+func unheard(patience time.Duration) (silent bool) {
+	for end := time.Now().Add(patience); !silent && time.Now().Before(end); {
 		before := watchLooks()
 		whose()
 		silent = watchLooks() == before
@@ -287,7 +287,7 @@ var others = []change{
 	}, func(p place) {
 		must(os.Rename(p.path("f/g"), p.path("f/i")))
 		must(os.Rename(p.path("f/h"), p.path("f/g")))
-		unheard()
+		unheard(200 * time.Millisecond)
 		p.write("f/g/.k5identity", env("TEST_USER1")+" service=HTTP\n")
 	}, ErrNoCred.Error()},
 	{"the process is another user's", nil, func(p place) {
@@ -311,7 +311,7 @@ func init() {
 				prepare(p)
 			}
 			must(warm(www, nil))
-			unheard()
+			unheard(200 * time.Millisecond)
 		}
 		for _, c := range changes[:len(changes)-1] {
 			begin(c.prepare)

@@ -118,6 +118,14 @@ func init() {
 
 func alarmChild(t *testing.T, name string, wrapper ...string) string {
 	dir := t.TempDir()
+	if fs, err := fileSystem(); err != nil {
+		t.Fatal(err)
+	} else if fs == overlayfs { // where each token looks: the directories of most containers
+		if dir, err = os.MkdirTemp(shared, "alarm"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+	}
 	users := twoUsers(t, dir)
 	out := childOf(t, wrapper, name, "TEST_DIR="+dir, "TEST_USER0="+users[0], "TEST_USER1="+users[1], "KRB5RCACHENAME=none:")
 	return strings.NewReplacer(users[0]+"@NEGO.TEST", "0", users[1]+"@NEGO.TEST", "1").Replace(out)

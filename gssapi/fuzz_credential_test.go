@@ -1,6 +1,4 @@
-//go:build cgo && unix && !asan
-
-// Without the leak check: of a credential that is not of its cache's owner MIT krb5 loses that owner's name.
+//go:build cgo && unix
 
 package gssapi
 
@@ -21,6 +19,9 @@ func FuzzCredential(f *testing.F) {
 		f.Add([]byte{0, byte(at), byte(at % 6), byte(at * 37)})
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if leaksCount() { // of a credential that is not of its cache's owner MIT krb5 loses that owner's name
+			b = nil
+		}
 		for _, token := range [][]byte{edit(exported, b), b} {
 			if c, err := ImportCredential(t.Context(), token); err == nil {
 				c.Info()

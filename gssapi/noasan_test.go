@@ -1,0 +1,5 @@
+//go:build !asan
+
+package gssapi
+
+func leaksCount() bool { return false }

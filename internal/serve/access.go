@@ -19,20 +19,27 @@ type visit struct {
 	status int
 	bytes  int64
 	cutOff atomic.Bool // the client has not sent all of its body
+	own    http.Header // of this server, for the response, while the upstream is asked
 }
 
 // clientBody is a request's body, on its way to the upstream.
 type clientBody struct {
 	io.ReadCloser
-	visit *visit
+	visit  *visit
+	closed atomic.Bool
 }
 
-func (b clientBody) Read(p []byte) (int, error) {
+func (b *clientBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && !b.closed.Load() { // a sender may still want some when it has been closed
 		b.visit.cutOff.Store(true)
 	}
 	return n, err
+}
+
+func (b *clientBody) Close() error {
+	b.closed.Store(true)
+	return b.ReadCloser.Close()
 }
 
 type visitKey struct{}
@@ -45,6 +52,9 @@ func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
 func (v *visit) WriteHeader(status int) {
 	if status == http.StatusContinue {
 		return // the server sends one by itself once the body is read, and a second where it races with the upstream's
+	}
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		withoutOurs(v.Header())
 	}
 	if v.status == 0 && status >= 200 {
 		v.status = status

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -64,6 +65,11 @@ func (s *Server) newForwarder() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// An answer may come while the request's body is still on its way, and must not take the rest of it.
 		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1 can
+		// Each interim response takes with it what is in the header by then. The client's token, its session and the rest are for
+		// the final one.
+		h := w.Header()
+		visitOf(r.Context()).own = maps.Clone(h)
+		clear(h)
 		proxy.ServeHTTP(w, r)
 	})
 }
@@ -81,7 +87,7 @@ func (s *Server) rewrite(r *httputil.ProxyRequest) {
 	}
 	r.Out.Trailer = nil // which some take for header fields
 	if r.Out.Body != nil {
-		r.Out.Body = clientBody{r.Out.Body, visitOf(r.In.Context())}
+		r.Out.Body = &clientBody{ReadCloser: r.Out.Body, visit: visitOf(r.In.Context())}
 	}
 	if s.BehindTLS {
 		if before := r.In.Header["X-Forwarded-For"]; before != nil {
@@ -113,13 +119,12 @@ func carriesRequests(upgrade []string) bool {
 
 // modify makes the response that goes back.
 func (s *Server) modify(resp *http.Response) error {
-	// The upstream got no Authorization, and its challenge would be answered to this server.
-	resp.Header.Del("Www-Authenticate")
 	if resp.StatusCode == http.StatusProxyAuthRequired {
 		return errors.New("it answered as if it were a proxy")
 	}
-	resp.Header["Set-Cookie"] = withoutSession(resp.Header["Set-Cookie"])
+	withoutOurs(resp.Header)
 	v := visitOf(resp.Request.Context())
+	maps.Copy(v.Header(), v.own)
 	v.Header()["Content-Type"] = nil // or net/http makes one up where the upstream has none
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		v.status = resp.StatusCode // WriteHeader is not called
@@ -129,6 +134,15 @@ func (s *Server) modify(resp *http.Response) error {
 
 // sessionCookie is the name that negotiate.Sessions has for the path /.
 const sessionCookie = "__Host-nego"
+
+// withoutOurs takes off what only this server says. The upstream got no Authorization, and its challenge would be answered to
+// this server.
+func withoutOurs(h http.Header) {
+	h.Del("Www-Authenticate")
+	if lines, ok := h["Set-Cookie"]; ok {
+		h["Set-Cookie"] = withoutSession(lines)
+	}
+}
 
 // withoutSession leaves out the cookie that only this server sets.
 func withoutSession(lines []string) (others []string) {
@@ -147,7 +161,9 @@ func (s *Server) upstreamFailed(w http.ResponseWriter, r *http.Request, err erro
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // nobody waits for an answer
 	}
-	if visitOf(r.Context()).cutOff.Load() {
+	v := visitOf(r.Context())
+	maps.Copy(w.Header(), v.own)
+	if v.cutOff.Load() {
 		http.Error(w, http.StatusText(http.StatusBadRequest)+": the request's body has not come whole.", http.StatusBadRequest)
 		return
 	}

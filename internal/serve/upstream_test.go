@@ -151,14 +151,37 @@ func TestUpstreamResponse(t *testing.T) {
 	}
 }
 
-// What comes before the answer is passed on, but for 100: that is between the server and each of the two.
+// What comes before the answer is passed on, but for 100: that is between the server and each of the two. What this server says
+// is for the answer.
 func TestInterim(t *testing.T) {
 	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusContinue)
 		w.Header().Set("Link", "</style.css>")
+		w.Header().Set("Www-Authenticate", "Basic")
+		w.Header().Set("Set-Cookie", sessionCookie+"=x")
 		w.WriteHeader(http.StatusEarlyHints)
+		if r.URL.Path == "/fails" {
+			panic(http.ErrAbortHandler)
+		}
 	})
-	s := start(t, &Server{Upstream: up})
+	s := start(t, &Server{Upstream: up, Auth: &negotiate.Authenticator{Sessions: sessions()}, BehindTLS: true})
+	for path, status := range map[string]int{"/": 200, "/fails": 502} {
+		c, read := s.dial(t)
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n\r\n", path, token(t))
+		for _, want := range []int{http.StatusEarlyHints, status} {
+			resp, err := http.ReadResponse(read, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := resp.Header
+			ours := strings.HasPrefix(h.Get("Www-Authenticate"), "Negotiate ") && strings.HasPrefix(h.Get("Set-Cookie"), sessionCookie+"=") &&
+				h.Get("Set-Cookie") != sessionCookie+"=x" && h.Get("Persistent-Auth") != "" && h.Get("Cache-Control") == "private"
+			none := h.Get("Www-Authenticate") == "" && h.Get("Set-Cookie") == ""
+			if resp.StatusCode != want || ours != (want == status) || none != (want != status) {
+				t.Errorf("%s: %s %v", path, resp.Status, h)
+			}
+		}
+	}
 	var hints []string
 	req := request(t, http.MethodGet, s.url, nil)
 	req = req.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {

@@ -68,7 +68,14 @@ func (b *body) take(leg *http.Request, g *gate) {
 	if b.trailer != nil && b.src != nil {
 		// The sender of the last leg may still be about to write its own.
 		leg.Trailer = b.names.Clone()
-		wrap(leg, func(r io.ReadCloser) io.ReadCloser { return &trailed{r, b.trailer, leg.Trailer} })
+		wrap(leg, func(r io.ReadCloser) io.ReadCloser {
+			atEnd := func() { maps.Copy(leg.Trailer, b.trailer) }
+			if l, ok := r.(*loan); ok {
+				l.atEnd = atEnd // in its turn: an ended leg must not look at what the caller is filling in for the next
+				return l
+			}
+			return &trailed{r, atEnd}
+		})
 	}
 	if g == nil || b.src == nil {
 		return
@@ -96,13 +103,13 @@ func wrap(leg *http.Request, around func(io.ReadCloser) io.ReadCloser) {
 // trailed is a body with a trailer, which is there when the body has been read.
 type trailed struct {
 	io.ReadCloser
-	caller, leg http.Header
+	atEnd func()
 }
 
 func (b *trailed) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		maps.Copy(b.leg, b.caller)
+		b.atEnd()
 	}
 	return n, err
 }
@@ -272,6 +279,8 @@ type loan struct {
 	turn chan struct{} // full while somebody reads, or looks at what follows; a lock that can be waited for with a context
 	sent int64
 	over bool
+
+	atEnd func() // called in its turn, once the body has been read
 }
 
 var (
@@ -291,6 +300,9 @@ func (l *loan) Read(p []byte) (int, error) {
 	}
 	n, err := l.s.read(p)
 	l.sent += int64(n)
+	if err == io.EOF && l.atEnd != nil {
+		l.atEnd()
+	}
 	return n, err
 }
 

@@ -510,6 +510,7 @@ func TestTrailerIsOneLegs(t *testing.T) {
 		legs = append(legs, r)
 		return real.RoundTrip(r)
 	}}}
+	tr.pools().gateTime = time.Hour
 	req := newRequest(t, "POST", s.URL, nil)
 	req.Trailer = http.Header{"X-Sum": nil}
 	req.Body = io.NopCloser(io.MultiReader(strings.NewReader("text"), readFunc(func([]byte) (int, error) {
@@ -522,6 +523,47 @@ func TestTrailerIsOneLegs(t *testing.T) {
 	}
 	if v := legs[0].Trailer.Get("X-Sum"); v != "" {
 		t.Errorf("the first leg has the trailer of the second: %s", v)
+	}
+}
+
+// summed is a body that can be sent again, and has a trailer when it has been read.
+type summed struct {
+	*strings.Reader
+	req *http.Request
+}
+
+func (b summed) Close() error { return nil }
+
+func (b summed) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err == io.EOF {
+		b.req.Trailer["X-Sum"] = []string{"42"}
+	}
+	return n, err
+}
+
+// The sender of a leg that has ended may find that out while the body is read for the next one.
+func TestTrailerOfAnEndedLeg(t *testing.T) {
+	req := newRequest(t, "POST", "http://localhost/", nil)
+	req.Trailer = http.Header{"X-Sum": nil}
+	req.Body, req.ContentLength = summed{strings.NewReader("text"), req}, 4
+	b := newBody(req)
+	defer b.release()
+	one, two := req.Clone(t.Context()), req.Clone(t.Context())
+	b.take(one, nil)
+	if _, err := io.ReadFull(one.Body, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.prepare(true); err != nil {
+		t.Fatal(err)
+	}
+	b.take(two, nil)
+	var reads sync.WaitGroup
+	reads.Go(func() { one.Body.Read(make([]byte, 1)) })
+	reads.Go(func() { io.Copy(io.Discard, two.Body) })
+	reads.Wait()
+	if one.Trailer.Get("X-Sum") != "" || two.Trailer.Get("X-Sum") != "42" {
+		t.Errorf("the first leg has %v, the second %v", one.Trailer, two.Trailer)
 	}
 }
 

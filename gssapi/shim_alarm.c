@@ -137,11 +137,11 @@ static mode_t mark_itself(char *path, size_t n)
 static int mark_entries(char *path, size_t n, size_t above, uint32_t events)
 {
 	char next = path[n], up = path[above];
-	path[n] = '\0';
-	int marked = mark(path, events);
 	path[above] = '\0';
-	marked = marked && (above == n || mark(path, IN_DELETE));
+	int marked = above == n || mark(path, IN_DELETE);
 	path[above] = up;
+	path[n] = '\0';
+	marked = marked && mark(path, events);
 	path[n] = next;
 	return marked;
 }

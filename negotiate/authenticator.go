@@ -75,6 +75,10 @@ type Authenticator struct {
 // Handler returns a handler that authenticates each request and calls next with those that pass. There
 // [FromContext] tells who sent it, and the field Authorization is gone: a token or a password has done its work, and a
 // handler that sends its request on, as a reverse proxy does, would give it away.
+//
+// The response's header has what this side says: the last token, a session, Cache-Control. [net/http/httputil.ReverseProxy]
+// clears the header with each interim response of its upstream, 100 (Continue) among them. Keep a copy from before it runs,
+// and put it back in ModifyResponse and ErrorHandler.
 func (a *Authenticator) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, err := a.Authenticate(w, r)

@@ -69,7 +69,7 @@ typedef struct nego_watch {
 	_Atomic int64_t next;   /* when it may be set again */
 } nego_watch;
 
-static _Atomic int64_t looks; /* at the other files */
+static _Atomic int64_t looks; /* at the other files, for tests */
 
 static char *copy(const char *s) { return s == NULL ? NULL : strdup(s); }
 
@@ -129,7 +129,10 @@ int nego_file_system(const char *path)
 #endif
 }
 
-/* Reports whether stat asks this machine alone: elsewhere a file may have changed already. Where there is no file, the next directory above it counts, where it could appear. */
+/*
+ * Reports whether stat asks this machine alone: elsewhere a file may have changed already. Where there is no file, the next
+ * directory above it counts, where it could appear.
+ */
 static int is_near(const char *path)
 {
 	char *at = strdup(path), *slash;
@@ -323,7 +326,6 @@ static int is_settled(const nego_watch *w)
 	return 1;
 }
 
-/* How often the files were looked at, for tests. */
 int64_t nego_watch_looks(void) { return looks; }
 
 static int are_as_they_were(const nego_watch *w, int from, int to)

@@ -106,9 +106,9 @@ func TestIOV(t *testing.T) {
 		msg, p, err := to.Unwrap(join(wrap("by Unwrap")))
 		same(t, "Unwrap", msg, []byte("by Unwrap"), p, confidential, err)
 
-		token := join(wrap("x"))
+		token := join(wrap("in one piece"))
 		got, p, err = to.UnwrapIOV([]IOV{{IOVStream, token}, {IOVData, nil}})
-		same(t, "a stream", part(got, IOVData), []byte("x"), p, confidential, err)
+		same(t, "a stream", part(got, IOVData), []byte("in one piece"), p, confidential, err)
 
 		token, err = from.Wrap([]byte("!@#"), confidential)
 		if err != nil {

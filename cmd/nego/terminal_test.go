@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"regexp"
@@ -52,6 +53,10 @@ func pipeOf(f *os.File) os.FileInfo {
 	return info
 }
 
+// endOfOutput is the last that is written to a terminal. The close of its other side is no end to read up to: a reader that
+// finds nothing, and then the close, takes what was written between the two for never written.
+const endOfOutput = "\x00end of output\x00"
+
 // onTerminal puts a terminal in the place of a file, until end is called.
 func onTerminal(f **os.File) (end func()) {
 	reader, tty, err := pty.Open()
@@ -64,35 +69,39 @@ func onTerminal(f **os.File) (end func()) {
 	go func() {
 		defer close(copied)
 		plain := &uncoloured{to: to}
-		_, _ = io.Copy(plain, reader) // fails where nobody has the terminal any more
-		plain.flush()
+		_, _ = io.Copy(plain, reader) // to the end of the output, which plain says, or of the terminal
 	}()
 	return func() {
-		tty.Close()
+		_, err := io.WriteString(tty, endOfOutput)
+		check(err)
 		<-copied
+		tty.Close()
 	}
 }
 
-// uncoloured passes on what comes, without what paints it.
+// uncoloured passes on what comes up to endOfOutput, without what paints it.
 type uncoloured struct {
 	to   io.Writer
-	held []byte // what may be the beginning of a colour
+	held []byte // what may be the beginning of a colour, or of the end
 }
 
 var (
-	colour    = regexp.MustCompile("\x1b\\[[0-9;]*m")
-	colouring = regexp.MustCompile("\x1b(\\[[0-9;]*)?$")
+	colour     = regexp.MustCompile("\x1b\\[[0-9;]*m")
+	unfinished = regexp.MustCompile("(?s)\x1b(\\[[0-9;]*)?$|\x00.*$")
 )
 
 func (u *uncoloured) Write(p []byte) (int, error) {
 	u.held = append(u.held, p...)
-	ready := len(u.held)
-	if i := colouring.FindIndex(u.held); i != nil {
-		ready = i[0]
+	ready, ended := bytes.CutSuffix(u.held, []byte(endOfOutput))
+	if i := unfinished.FindIndex(ready); i != nil && !ended {
+		ready = ready[:i[0]]
 	}
-	_, err := u.to.Write(colour.ReplaceAll(u.held[:ready], nil))
-	u.held = append([]byte(nil), u.held[ready:]...)
-	return len(p), err
+	if _, err := u.to.Write(colour.ReplaceAll(ready, nil)); err != nil {
+		return 0, err
+	}
+	if ended {
+		return len(p), io.EOF
+	}
+	u.held = append([]byte(nil), u.held[len(ready):]...)
+	return len(p), nil
 }
-
-func (u *uncoloured) flush() { _, _ = u.to.Write(u.held) }

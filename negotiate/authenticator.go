@@ -76,9 +76,9 @@ type Authenticator struct {
 // [FromContext] tells who sent it, and the field Authorization is gone: a token or a password has done its work, and a
 // handler that sends its request on, as a reverse proxy does, would give it away.
 //
-// The response's header has what this side says: the last token, a session, Cache-Control. [net/http/httputil.ReverseProxy]
-// clears the header with each interim response of its upstream, 100 (Continue) among them. Keep a copy from before it runs,
-// and put it back in ModifyResponse and ErrorHandler.
+// What this side says in the response's header, as the last token, a session and Cache-Control, goes with the final response:
+// interim ones go without, and it comes back where next has cleared the whole header behind one, as
+// [net/http/httputil.ReverseProxy] does.
 func (a *Authenticator) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, err := a.Authenticate(w, r)
@@ -93,9 +93,9 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 				r.Header = maps.Clone(r.Header)
 				delete(r.Header, replyHeader)
 			}
-			next.ServeHTTP(w, r)
+			serveKeeping(next, w, r)
 		case err == nil:
-			next.ServeHTTP(w, r)
+			serveKeeping(next, w, r)
 		case a.Deny != nil:
 			a.Deny(w, r, err)
 		case a.Sessions.check() != nil:

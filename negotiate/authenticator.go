@@ -76,9 +76,10 @@ type Authenticator struct {
 // [FromContext] tells who sent it, and the field Authorization is gone: a token or a password has done its work, and a
 // handler that sends its request on, as a reverse proxy does, would give it away.
 //
-// What this side says in the response's header, as the last token, a session and Cache-Control, goes with the final response:
-// interim ones go without, and it comes back where next has cleared the whole header behind one, as
-// [net/http/httputil.ReverseProxy] does.
+// The response's header has what this side says: the last token, a session, Cache-Control. It is there again in the final response
+// where next has cleared the whole header behind an interim one, as [net/http/httputil.ReverseProxy] does. For that the
+// ResponseWriter is another one than the server's; [http.MaxBytesReader] does not know it, and has the rest of a body that is too
+// large read first unless the status is 413. [http.MaxBytesHandler] around the Authenticator's handler has not.
 func (a *Authenticator) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, err := a.Authenticate(w, r)
@@ -120,6 +121,9 @@ func (a *Authenticator) Check(ctx context.Context) error {
 // the response and writes neither status nor body. With an error the response is to be of status 401, or of the Status of
 // the [Error].
 // With Optional, identity and error are both nil for a request that makes no attempt.
+//
+// A [net/http/httputil.ReverseProxy] behind it clears those header fields with each interim response of its upstream, 100
+// (Continue) among them: put them back in ModifyResponse and ErrorHandler, or use Handler, which does.
 //
 // A delegated credential is the caller's to take, and to close.
 func (a *Authenticator) Authenticate(w http.ResponseWriter, r *http.Request) (*Identity, error) {

@@ -2,26 +2,25 @@ package negotiate
 
 import (
 	"bufio"
+	"context"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"slices"
 )
 
-// response is the ResponseWriter of a handler whose response has something of Authenticate's to say. That is for the final one:
-// an interim response would take with it all that is in the header, and [net/http/httputil.ReverseProxy] clears the header behind each.
+// response is the ResponseWriter of a handler whose response has something of Authenticate's to say. It sees to it that the final one
+// says that: [net/http/httputil.ReverseProxy] clears the header behind each interim response. Until then it only looks on, because
+// the server may still be reading the header after it has taken an interim response.
 type response struct {
 	http.ResponseWriter
-	own     http.Header // what Authenticate has said, and nobody is to change
-	interim bool        // there was one since the header was looked at
+	request *http.Request
+	own     http.Header // what Authenticate has said
+	interim bool        // there was an interim response
 }
 
-// notCleared is a field without a value, which nobody sends: who clears the header takes it away as well, and who takes off
-// one field means it.
-const notCleared = "Nego-Not-Cleared"
-
-// serveKeeping has a handler serve a request, and keeps what is in the header for the final response.
+// serveKeeping has a handler serve a request, and keeps what is in the header for the final response. A ResponseWriter that cannot
+// flush has no interim ones either, as that of http.TimeoutHandler.
 func serveKeeping(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	own := http.Header{}
 	for _, field := range []string{askHeader, "Persistent-Auth", setCookieHeader, "Cache-Control"} {
@@ -29,50 +28,74 @@ func serveKeeping(next http.Handler, w http.ResponseWriter, r *http.Request) {
 			own[field] = slices.Clone(lines)
 		}
 	}
-	if len(own) == 0 {
+	if _, ok := w.(http.Flusher); !ok || len(own) == 0 {
 		next.ServeHTTP(w, r)
 		return
 	}
-	kept := &response{ResponseWriter: w, own: own}
+	kept := &response{ResponseWriter: w, request: r, own: own}
+	defer kept.restore() // also where somebody else will answer, behind a panic
 	next.ServeHTTP(kept, r)
-	kept.restore()
 }
 
 // Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *response) WriteHeader(status int) {
-	w.restore()
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.ResponseWriter.WriteHeader(status)
-		return
-	}
-	h := w.Header()
-	all := maps.Clone(h)
-	for field, own := range w.own {
-		if lines, ok := h[field]; ok {
-			h[field] = slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return slices.Contains(own, line) })
+	switch {
+	case status < 100 || status >= 200 || status == http.StatusSwitchingProtocols:
+		w.restore()
+		if status == http.StatusRequestEntityTooLarge && w.request.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close") // as http.MaxBytesReader does where it knows the ResponseWriter
+		}
+	case !w.interim:
+		w.interim = true
+		for field, own := range w.own { // what the handler has taken off is not to come back
+			w.own[field] = slices.DeleteFunc(own, func(line string) bool { return !slices.Contains(w.Header()[field], line) })
 		}
 	}
 	w.ResponseWriter.WriteHeader(status)
-	maps.Copy(h, all)
-	h[notCleared] = nil
-	w.interim = true
 }
 
-// restore puts back what somebody has cleared away.
+// restore puts back what is missing where somebody has cleared the header. Who takes off one field leaves the others.
 func (w *response) restore() {
 	if !w.interim {
 		return
 	}
 	w.interim = false
 	h := w.Header()
-	if _, ok := h[notCleared]; ok {
-		delete(h, notCleared)
-		return
+	for field, own := range w.own {
+		if field != "Cache-Control" && slices.ContainsFunc(own, func(line string) bool { return slices.Contains(h[field], line) }) {
+			return // a handler or its upstream has that of its own
+		}
 	}
 	for field, own := range w.own {
-		h[field] = append(slices.Clone(own), h[field]...)
+		lines := slices.DeleteFunc(own, func(line string) bool { return slices.Contains(h[field], line) })
+		if len(lines) > 0 {
+			h[field] = append(lines, h[field]...)
+		}
+	}
+}
+
+// replace changes what is kept of a field. Behind an interim response the new line is not kept: it is in the header, whatever
+// that was before.
+func (w *response) replace(field string, old func(line string) bool, line string) {
+	w.own[field] = slices.DeleteFunc(w.own[field], old)
+	if !w.interim {
+		w.own[field] = append(w.own[field], line)
+	}
+}
+
+// keeping finds what keeps the header of a ResponseWriter, if anything does.
+func keeping(w http.ResponseWriter) *response {
+	for {
+		switch kept := w.(type) {
+		case *response:
+			return kept
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = kept.Unwrap()
+		default:
+			return nil
+		}
 	}
 }
 
@@ -111,4 +134,15 @@ func (w *response) Push(target string, opts *http.PushOptions) error {
 		return p.Push(target, opts)
 	}
 	return http.ErrNotSupported
+}
+
+// CloseNotify is what some still ask for without asking whether it is there.
+func (w *response) CloseNotify() <-chan bool {
+	//lint:ignore SA1019 who asks for it does so as well
+	if n, ok := w.ResponseWriter.(http.CloseNotifier); ok {
+		return n.CloseNotify()
+	}
+	gone := make(chan bool, 1)
+	context.AfterFunc(w.request.Context(), func() { gone <- true })
+	return gone
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // responses sends a request with a token and returns all responses to it, interim ones too, and whether what Authenticate said is in
@@ -46,9 +47,6 @@ func responses(t *testing.T, s *site, fields string) (all []*http.Response, said
 			}
 		}
 		said += fmt.Sprint(" ", resp.StatusCode, ":", n)
-		if _, ok := h[notCleared]; ok {
-			t.Errorf("%v", h)
-		}
 		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 			return all, said
 		}
@@ -65,6 +63,7 @@ func TestInterimResponses(t *testing.T) {
 			h.Set("Cache-Control", "private")
 			w.WriteHeader(http.StatusEarlyHints)
 		}
+		clear(w.Header())
 		switch {
 		case r.Header.Get("Fail") != "":
 			panic(http.ErrAbortHandler)
@@ -85,18 +84,23 @@ func TestInterimResponses(t *testing.T) {
 		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(u) },
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	})
-	for _, c := range []struct{ fields, want string }{
-		{"", " 103:0 103:0 200:4"},
-		{"Fail: now\r\n", " 103:0 103:0 502:4"},
-		{"Upgrade: echo\r\nConnection: Upgrade\r\n", " 103:0 103:0 101:4"},
+	for _, c := range []struct{ fields, want string }{ // the 1 is the upstream's own
+		{"", " 103:4 103:1 200:4"},
+		{"Fail: now\r\n", " 103:4 103:1 502:4"},
+		{"Upgrade: echo\r\nConnection: Upgrade\r\n", " 103:4 103:1 101:4"},
 	} {
 		all, said := responses(t, s, c.fields)
 		if said != c.want {
 			t.Errorf("%q: %s, want %s", c.fields, said, c.want)
 		}
 		for i, resp := range all[:2] {
-			if got := fmt.Sprint(resp.Header["Link"], resp.Header[askHeader]); got != fmt.Sprintf(`[</%d>] [Basic realm="upstream"]`, i) {
+			if got := resp.Header["Link"]; len(got) != 1 || got[0] != fmt.Sprintf(`</%d>`, i) {
 				t.Errorf("%d: %s", i, got)
+			}
+		}
+		for _, field := range []string{askHeader, setCookieHeader, "Persistent-Auth", "Cache-Control"} {
+			if got := all[len(all)-1].Header[field]; len(got) != 1 {
+				t.Errorf("%q: %s: %q", c.fields, field, got)
 			}
 		}
 	}
@@ -132,19 +136,19 @@ func TestInterimHandler(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"no status": {func(w http.ResponseWriter, _ *http.Request) { hint(w); clear(w.Header()) }, " 103:0 200:4"},
-		"Write":     {func(w http.ResponseWriter, _ *http.Request) { hint(w); clear(w.Header()); _, _ = w.Write([]byte("x")) }, " 103:0 200:4"},
+		"no status": {func(w http.ResponseWriter, _ *http.Request) { hint(w); clear(w.Header()) }, " 103:4 200:4"},
+		"Write":     {func(w http.ResponseWriter, _ *http.Request) { hint(w); clear(w.Header()); _, _ = w.Write([]byte("x")) }, " 103:4 200:4"},
 		"WriteString": {func(w http.ResponseWriter, _ *http.Request) {
 			hint(w)
 			clear(w.Header())
 			_, _ = io.WriteString(w, "x")
-		}, " 103:0 200:4"},
+		}, " 103:4 200:4"},
 		"ReadFrom": {func(w http.ResponseWriter, _ *http.Request) {
 			hint(w)
 			clear(w.Header())
 			_, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("x"))
-		}, " 103:0 200:4"},
-		"Flush": {func(w http.ResponseWriter, _ *http.Request) { hint(w); clear(w.Header()); w.(http.Flusher).Flush() }, " 103:0 200:4"},
+		}, " 103:4 200:4"},
+		"Flush": {func(w http.ResponseWriter, _ *http.Request) { hint(w); clear(w.Header()); w.(http.Flusher).Flush() }, " 103:4 200:4"},
 		"Hijack": {func(w http.ResponseWriter, _ *http.Request) {
 			hint(w)
 			clear(w.Header())
@@ -157,12 +161,12 @@ func TestInterimHandler(t *testing.T) {
 			_ = w.Header().Write(rw)
 			fmt.Fprint(rw, "\r\n")
 			rw.Flush()
-		}, " 103:0 101:4"},
-		"left":           {func(w http.ResponseWriter, _ *http.Request) { hint(w) }, " 103:0 200:4"},
-		"taken off":      {func(w http.ResponseWriter, _ *http.Request) { hint(w); w.Header().Del(askHeader) }, " 103:0 200:3"},
-		"session ended":  {func(w http.ResponseWriter, _ *http.Request) { hint(w); w.Header().Del(setCookieHeader) }, " 103:0 200:3"},
+		}, " 103:4 101:4"},
+		"left":           {func(w http.ResponseWriter, _ *http.Request) { hint(w) }, " 103:4 200:4"},
+		"taken off":      {func(w http.ResponseWriter, _ *http.Request) { hint(w); w.Header().Del(askHeader) }, " 103:4 200:3"},
+		"session ended":  {func(w http.ResponseWriter, _ *http.Request) { hint(w); w.Header().Del(setCookieHeader) }, " 103:4 200:3"},
 		"no interim":     {func(w http.ResponseWriter, _ *http.Request) { clear(w.Header()) }, " 200:0"},
-		"handler's hint": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Link", "</x>"); hint(w) }, " 103:0 200:4"},
+		"handler's hint": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Link", "</x>"); hint(w) }, " 103:4 200:4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := keepUser(t, &Authenticator{Sessions: sessions}, c.handler)
@@ -171,6 +175,122 @@ func TestInterimHandler(t *testing.T) {
 				t.Errorf("%s, want %s: %v", said, c.want, all[len(all)-1].Header)
 			}
 		})
+	}
+}
+
+// hinting is a reverse proxy before an upstream that sends an interim response first.
+func hinting(t *testing.T) *httputil.ReverseProxy {
+	t.Helper()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		fmt.Fprint(w, "served")
+	}))
+	t.Cleanup(backend.Close)
+	u, err := url.Parse(backend.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }}
+}
+
+// once is what some session managers do: with the first status a cookie is added.
+type once struct {
+	http.ResponseWriter
+	done bool
+}
+
+func (w *once) WriteHeader(status int) {
+	if !w.done {
+		w.done = true
+		w.Header().Add(setCookieHeader, "app=1")
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// What a handler, or another one around it, has changed by the time of the interim response stays as it is, and comes once.
+func TestInterimChanges(t *testing.T) {
+	sessions, proxy := &Sessions{Keys: [][]byte{sessionKey(1)}, BehindTLS: true}, hinting(t)
+	counts := func(all []*http.Response) string {
+		h := all[len(all)-1].Header
+		cookies := fmt.Sprint(len(h[setCookieHeader]))
+		if len(h[setCookieHeader]) == 1 && strings.Contains(h.Get(setCookieHeader), "Max-Age=0") {
+			cookies = "ended"
+		}
+		return fmt.Sprint(len(h[askHeader]), " ", len(h["Persistent-Auth"]), " ", cookies)
+	}
+	a := &Authenticator{Sessions: sessions}
+	behind := func(h http.HandlerFunc) http.Handler { return a.Handler(h) }
+	for name, c := range map[string]struct {
+		handler http.Handler
+		want    string // tokens, Persistent-Auth, cookies
+	}{
+		"session ended": {behind(func(w http.ResponseWriter, r *http.Request) { sessions.End(w); proxy.ServeHTTP(w, r) }), "1 1 ended"},
+		"session ended behind it": {behind(func(w http.ResponseWriter, r *http.Request) {
+			p := *proxy
+			p.ModifyResponse = func(*http.Response) error { sessions.End(w); return nil }
+			p.ServeHTTP(w, r)
+		}), "1 1 ended"},
+		"taken off": {behind(func(w http.ResponseWriter, r *http.Request) { w.Header().Del("Persistent-Auth"); proxy.ServeHTTP(w, r) }), "1 0 1"},
+		"put back": {behind(func(w http.ResponseWriter, r *http.Request) {
+			own, p := maps.Clone(w.Header()), *proxy
+			p.ModifyResponse = func(*http.Response) error { maps.Copy(w.Header(), own); return nil }
+			p.ServeHTTP(w, r)
+		}), "1 1 1"},
+		"in another": {http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h := behind(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusEarlyHints) })
+			h.ServeHTTP(&once{ResponseWriter: w}, r)
+		}), "1 1 2"},
+		"around another": {behind(func(w http.ResponseWriter, r *http.Request) {
+			(&once{ResponseWriter: w}).WriteHeader(http.StatusEarlyHints)
+		}), "1 1 2"},
+		"twice": {behind(func(w http.ResponseWriter, r *http.Request) { serveKeeping(proxy, w, r) }), "1 1 1"},
+		"a panic": {http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				_ = recover()
+				w.WriteHeader(http.StatusInternalServerError)
+			}()
+			behind(func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(http.StatusEarlyHints)
+				clear(w.Header())
+				panic("in a handler")
+			}).ServeHTTP(w, r)
+		}), "1 1 1"},
+	} {
+		s := keepUser(t, a, nil)
+		s.Config.Handler = c.handler
+		all, _ := responses(t, s, "")
+		if got := counts(all); got != c.want {
+			t.Errorf("%s: %s, want %s: %v", name, got, c.want, all[len(all)-1].Header)
+		}
+	}
+}
+
+// A body that is too large ends with its response, and not with what the client has left of it.
+func TestBodyTooLarge(t *testing.T) {
+	s := keepUser(t, &Authenticator{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 10)); err != nil {
+			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		}
+	}))
+	all, _ := responses(t, s, "Transfer-Encoding: chunked\r\n\r\n14\r\n01234567890123456789\r\n")
+	if resp := all[0]; resp.StatusCode != http.StatusRequestEntityTooLarge || !resp.Close {
+		t.Errorf("%s, close: %v", resp.Status, resp.Close)
+	}
+}
+
+// Where the ResponseWriter of the server can do less, the handler's can do no more.
+func TestResponseWriterAlone(t *testing.T) {
+	h := (&Authenticator{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := w.(http.Flusher); ok {
+			t.Error("it can flush")
+		}
+	}))
+	s := newSite(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+		http.TimeoutHandler(h, time.Minute, "").ServeHTTP(w, r)
+	})
+	resp, _ := get(t, &http.Client{Transport: &Transport{}}, s.URL)
+	if resp.StatusCode != http.StatusOK || resp.Header.Get(askHeader) == "" {
+		t.Errorf("%s %v", resp.Status, resp.Header)
 	}
 }
 
@@ -185,6 +305,8 @@ func TestResponseWriter(t *testing.T) {
 		if err := w.(http.Pusher).Push("/x", nil); !errors.Is(err, http.ErrNotSupported) {
 			t.Errorf("%s: push: %v", r.Proto, err)
 		}
+		//lint:ignore SA1019 it is still asked for
+		w.(http.CloseNotifier).CloseNotify()
 		if err := c.Flush(); err != nil {
 			t.Errorf("%s: flush: %v", r.Proto, err)
 		}

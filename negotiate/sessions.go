@@ -154,9 +154,13 @@ func (s *Sessions) cookie(value string, seconds int) *http.Cookie {
 // before the header is written. A copy of the cookie is good until its time is over, and a browser that has a ticket logs
 // in again with its next request, without asking anybody.
 func (s *Sessions) End(w http.ResponseWriter) {
-	h, begins := w.Header(), s.name()+"="
-	h[setCookieHeader] = slices.DeleteFunc(h[setCookieHeader], func(line string) bool { return strings.HasPrefix(line, begins) })
-	http.SetCookie(w, s.cookie("", -1))
+	begins, end := s.name()+"=", s.cookie("", -1).String()
+	begun := func(line string) bool { return strings.HasPrefix(line, begins) }
+	h, kept := w.Header(), keeping(w)
+	h[setCookieHeader] = append(slices.DeleteFunc(h[setCookieHeader], begun), end)
+	if kept != nil {
+		kept.replace(setCookieHeader, begun, end)
+	}
 }
 
 func (s *Sessions) name() string { return s.cookie("", 0).Name }

@@ -19,6 +19,7 @@ type visit struct {
 	status int
 	bytes  int64
 	cutOff atomic.Bool // the client has not sent all of its body
+	own    http.Header // of this server, for the response, while the upstream is asked
 }
 
 // clientBody is a request's body, on its way to the upstream.

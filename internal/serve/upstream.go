@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -64,6 +65,11 @@ func (s *Server) newForwarder() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// An answer may come while the request's body is still on its way, and must not take the rest of it.
 		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1 can
+		// Each interim response takes with it what is in the header by then. The client's token, its session and the rest are for
+		// the final one.
+		h := w.Header()
+		visitOf(r.Context()).own = maps.Clone(h)
+		clear(h)
 		proxy.ServeHTTP(w, r)
 	})
 }
@@ -118,6 +124,7 @@ func (s *Server) modify(resp *http.Response) error {
 	}
 	withoutOurs(resp.Header)
 	v := visitOf(resp.Request.Context())
+	maps.Copy(v.Header(), v.own)
 	v.Header()["Content-Type"] = nil // or net/http makes one up where the upstream has none
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		v.status = resp.StatusCode // WriteHeader is not called
@@ -155,6 +162,7 @@ func (s *Server) upstreamFailed(w http.ResponseWriter, r *http.Request, err erro
 		panic(http.ErrAbortHandler) // nobody waits for an answer
 	}
 	v := visitOf(r.Context())
+	maps.Copy(w.Header(), v.own)
 	if v.cutOff.Load() {
 		http.Error(w, http.StatusText(http.StatusBadRequest)+": the request's body has not come whole.", http.StatusBadRequest)
 		return

@@ -38,12 +38,16 @@ func acceptStep(ctx, cred box, in []byte) result {
 	return take(C.nego_accept_step(unsafe.Pointer(ctx), unsafe.Pointer(cred), p, n))
 }
 
-func ctxInfo(ctx box, mech OID) result {
-	var kerberos C.int
-	if mech == KRB5 {
-		kerberos = 1
+// ctxInfo asks for the names. The acceptor's is left out where it is known.
+func ctxInfo(ctx box, mech OID, acceptor Name) result {
+	ask := C.int(C.NEGO_ASK_WARILY)
+	switch {
+	case mech == KRB5 && acceptor.IsZero():
+		ask = C.NEGO_ASK_BOTH
+	case mech == KRB5:
+		ask = C.NEGO_ASK_INITIATOR
 	}
-	return take(C.nego_ctx_info(unsafe.Pointer(ctx), kerberos))
+	return take(C.nego_ctx_info(unsafe.Pointer(ctx), ask))
 }
 
 func ctxInitiator(ctx box) result { return take(C.nego_ctx_initiator(unsafe.Pointer(ctx))) }

@@ -2,6 +2,7 @@ package gssapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"runtime"
@@ -162,6 +163,7 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 		c.info.Expires = contextExpiry(r.lifetime, c.info.Mech)
 		if !c.info.Initiated {
 			c.setNames(r.names)
+			c.info.Acceptor = r.acceptor
 		}
 		if r.box != nil {
 			c.delegated.Store(newDelegated(r.box))
@@ -254,18 +256,27 @@ func (l *leg) explain(r result, first bool, s *Store) result {
 func (l *leg) accept() result {
 	var cred box
 	store, name, kind := &Store{}, Name{}, &defaultAcceptor
+	var ring *keyring
+	var kept *keys
+	var acceptor Name
 	if l.opts.Credential != nil {
 		pool := l.opts.Credential.pool
-		name = pool.name
-		lent, r := pool.take()
-		if r.failed() {
-			if pool.usage == Accept {
-				r.explainAcquire(Accept, &pool.store, name)
+		ring, name, store, kind = pool.keyring, pool.name, &pool.store, pool.copies
+		var lent loan
+		if kept, lent = ring.take(); kept != nil {
+			defer ring.put(kept, lent)
+			acceptor = ring.acceptor(kept)
+		} else {
+			var r result
+			if lent, r = pool.take(); r.failed() {
+				if pool.usage == Accept {
+					r.explainAcquire(Accept, store, name)
+				}
+				return r
 			}
-			return r
+			defer func() { pool.put(lent, true) }() // what clients send is not its fault
 		}
-		defer func() { pool.put(lent, true) }() // what clients send is not its fault
-		cred, store, kind = lent.box, &pool.store, pool.copies
+		cred = lent.box
 	} else {
 		r := acquire(&defaultAcceptor)
 		if r.failed() {
@@ -280,8 +291,10 @@ func (l *leg) accept() result {
 	case r.code() == ErrNoCred:
 		r.explainAcquire(Accept, store, Name{})
 	case !r.failed() && r.major&statusContinue == 0:
-		if r = l.identify(r, kind); r.failed() {
+		if r = l.identify(r, kind, acceptor); r.failed() {
 			r.explainTicket(store, name, l.in)
+		} else {
+			ring.accepted(kept, r.acceptor)
 		}
 	case r.failed():
 		r.explainTicket(store, name, l.in)
@@ -292,19 +305,23 @@ func (l *leg) accept() result {
 // defaultAcceptor is any key of the default keytab, for Kerberos, raw and inside SPNEGO.
 var defaultAcceptor = acquisition{usage: Accept, mechs: packOIDs([]OID{SPNEGO, KRB5}), neg: packOIDs([]OID{KRB5}), lifetime: indefinite}
 
-// identify asks an accepted context who the initiator is. A context that cannot say that, or that is for somebody else
-// than the credential, has failed.
-func (l *leg) identify(accepted result, kind *acquisition) result {
-	info := ctxInfo(l.handle.box, accepted.mech)
+// identify asks an accepted context who the initiator is, and whom the token is for unless that is known. A context that cannot
+// say that, or that is for somebody else than the credential, has failed.
+func (l *leg) identify(accepted result, kind *acquisition, acceptor Name) result {
+	if accepted.mech != KRB5 {
+		acceptor = Name{}
+	}
+	info := ctxInfo(l.handle.box, accepted.mech, acceptor)
 	if info.failed() {
 		accepted.freeCredential()
 		return info
 	}
 	u := unpack{info.out}
 	u.name()
-	if acceptor, mech := u.name(), internOID(u.bytes()); !kind.allows(acceptor, mech) {
+	accepted.acceptor = cmp.Or(u.name(), acceptor)
+	if mech := internOID(u.bytes()); !kind.allows(accepted.acceptor, mech) {
 		accepted.freeCredential()
-		return result{major: uint32(ErrFailure), text: "the token is for " + acceptor.text + ", and not for what the credential is for"}
+		return result{major: uint32(ErrFailure), text: "the token is for " + accepted.acceptor.text + ", and not for what the credential is for"}
 	}
 	accepted.names = info.out
 	return accepted
@@ -318,7 +335,7 @@ func (c *SecContext) Established() bool { return c.established }
 func (c *SecContext) Info() Info {
 	// MIT krb5 says nothing of a context that has expired, and loses what it had to say.
 	if c.handle != nil && c.established && !c.named && !c.expired() && c.handle.acquire() {
-		r := ctxInfo(c.handle.box, c.info.Mech)
+		r := ctxInfo(c.handle.box, c.info.Mech, Name{})
 		c.handle.release()
 		if !r.failed() {
 			c.setNames(r.out)

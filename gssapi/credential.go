@@ -64,6 +64,9 @@ type CredentialOptions struct {
 // do not wait for each other: MIT krb5 locks a credential while it talks to a KDC, so each call works on
 // its own copy.
 //
+// An acceptor's keys are kept in memory, with MIT krb5 and a keytab that is a file of this machine, for as long as that file
+// has not changed: its next state takes effect with the next token.
+//
 // Its identity is fixed when it is acquired. A program that runs for long and should follow the
 // user's next kinit uses no Credential at all, a nil one: that is looked up afresh each time.
 type Credential struct {

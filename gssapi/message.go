@@ -135,7 +135,7 @@ func ImportSecContext(token []byte) (*SecContext, error) {
 	c := newSecContext(nil)
 	c.handle.box = r.box
 	c.established = true
-	info := ctxInfo(r.box, "")
+	info := ctxInfo(r.box, "", Name{})
 	if err := info.err("import a context", "", nil); err != nil {
 		c.Close()
 		return nil, err

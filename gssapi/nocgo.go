@@ -38,7 +38,6 @@ func credExport(cred box) result                 { return unavailable }
 func credImport(token []byte) result             { return unavailable }
 func initStep(ctx, cred box, in []byte) result   { return unavailable }
 func acceptStep(ctx, cred box, in []byte) result { return unavailable }
-func ctxInfo(ctx box, mech OID) result           { return unavailable }
 func ctxInitiator(ctx box) result                { return unavailable }
 func ctxExport(ctx box) result                   { return unavailable }
 func ctxImport(token []byte) result              { return unavailable }
@@ -60,6 +59,8 @@ func mechsByAttrs(desired, except, critical []byte) result { return unavailable 
 func ctxNew(target Name, mech OID, bindings []byte, flags Flags, lifetime uint32) result {
 	return unavailable
 }
+
+func ctxInfo(ctx box, mech OID, acceptor Name) result { return unavailable }
 
 func ctxAttributes(ctx box, names []byte) result { return unavailable }
 

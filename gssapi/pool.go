@@ -15,6 +15,7 @@ type credPool struct {
 	usage    Usage
 	name     Name  // that it was acquired for
 	store    Store // where it came from, for errors; without the password
+	keyring  *keyring
 
 	mu      sync.Mutex
 	closed  bool
@@ -38,6 +39,7 @@ const maxIdle = 16
 func newCredential(original box, store Store, copies *acquisition, private bool) *Credential {
 	store.Password = ""
 	p := &credPool{original: newHandle(original, credFree), usage: copies.usage, name: cmp.Or(copies.asked, copies.name), store: store, copies: copies, private: private}
+	p.keyring = newKeyring(p)
 	c := &Credential{pool: p}
 	c.cleanup = runtime.AddCleanup(c, (*credPool).close, p)
 	return c
@@ -153,6 +155,7 @@ func (p *credPool) close() {
 	p.idle, p.closed = nil, true
 	p.mu.Unlock()
 	closeAll(idle)
+	p.keyring.close()
 	p.original.close()
 	if cache != nil {
 		cache.close()

@@ -20,6 +20,7 @@ type result struct {
 	box             box
 
 	names        []byte // an established context's, packed
+	acceptor     Name   // of an accepted one
 	detail, hint string // set by explain
 	expired      bool
 	impersonator string // who acts for the credential's user

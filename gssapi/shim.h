@@ -162,7 +162,8 @@ nego_result nego_ctx_new(const void *text, size_t text_len, const void *type, si
     const void *mech, size_t mech_len, const void *bindings, size_t bindings_len, uint32_t flags, uint32_t lifetime);
 nego_result nego_init_step(void *ctx, void *cred, const void *in, size_t in_len);
 nego_result nego_accept_step(void *ctx, void *cred, const void *in, size_t in_len);
-nego_result nego_ctx_info(void *ctx, int kerberos);
+enum { NEGO_ASK_WARILY, NEGO_ASK_BOTH, NEGO_ASK_INITIATOR }; /* of a context that is known to be Kerberos's, the latter two */
+nego_result nego_ctx_info(void *ctx, int ask);
 nego_result nego_ctx_initiator(void *ctx);
 nego_result nego_ctx_attributes(void *ctx, const void *names, size_t names_len);
 nego_result nego_ctx_export(void *ctx);
@@ -198,6 +199,7 @@ enum {
 	NEGO_SNAPSHOT_NEVER = 2  /* the library's own way is the only one */
 };
 nego_result nego_watch_new(int credential);
+nego_result nego_watch_file(const char *path);
 int nego_watch_changed(void *watch);
 int64_t nego_watch_looks(void);
 nego_result nego_watch_free(void *watch);
@@ -207,6 +209,11 @@ int nego_snapshot_changed(void *watch, void *snapshot);
 nego_result nego_snapshot_step(void *watch, void *snapshot, const void *text, size_t text_len, const void *type, size_t type_len,
     const void *mech, size_t mech_len, const void *bindings, size_t bindings_len, uint32_t flags, uint32_t lifetime);
 nego_result nego_snapshot_free(void *snapshot);
+
+/* shim_keys.c: a keytab's keys in memory, for as long as the file has not changed */
+nego_result nego_keys_new(const void *name, size_t name_len);
+int nego_keys_changed(void *keys);
+nego_result nego_keys_free(void *keys);
 
 /* shim_message.c */
 nego_result nego_wrap(void *ctx, const void *in, size_t in_len, int confidential);

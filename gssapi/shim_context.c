@@ -207,8 +207,8 @@ static int is_krb5(gss_OID mech)
 	return mech != GSS_C_NO_OID && mech->length == nego_krb5.length && memcmp(mech->elements, nego_krb5.elements, mech->length) == 0;
 }
 
-/* Initiator's name, acceptor's name, mechanism. Of a context that is known to be Kerberos's both are asked for at once. */
-nego_result nego_ctx_info(void *ctx, int kerberos)
+/* Initiator's name, acceptor's name, mechanism. */
+nego_result nego_ctx_info(void *ctx, int ask)
 {
 	nego_result r = { 0 };
 	nego_pack p = { 0 };
@@ -217,9 +217,9 @@ nego_result nego_ctx_info(void *ctx, int kerberos)
 	gss_OID mech = GSS_C_NO_OID;
 	OM_uint32 minor, ignored, flags = 0, lifetime = 0;
 	int local = 0, open = 0;
-	OM_uint32 major = gss_inquire_context(&minor, c->ctx, &initiator, kerberos ? &acceptor : NULL, &lifetime, &mech, &flags, &local, &open);
+	OM_uint32 major = gss_inquire_context(&minor, c->ctx, &initiator, ask == NEGO_ASK_BOTH ? &acceptor : NULL, &lifetime, &mech, &flags, &local, &open);
 	/* Plug-in mechanisms do not survive the question for the acceptor's name. */
-	if (!GSS_ERROR(major) && is_krb5(mech) && !kerberos)
+	if (!GSS_ERROR(major) && is_krb5(mech) && ask == NEGO_ASK_WARILY)
 		major = gss_inquire_context(&minor, c->ctx, NULL, &acceptor, NULL, NULL, NULL, NULL, NULL);
 	gss_name_t names[] = { initiator, acceptor };
 	for (int i = 0; i < 2 && !GSS_ERROR(major); i++) {

@@ -380,6 +380,8 @@ int nego_watch_changed(void *watch)
 		return 1;
 	if (!are_as_they_were(w, 0, w->looked_at))
 		return 1;
+	if (w->looked_at == w->n)
+		return 0; /* and no other watch on this thread is to take that for a look at its files */
 	uint64_t rings = nego_alarm_rings();
 	int64_t now = coarse_time(), *last = &looked[w->looked_at > 0];
 	if (rings != 0 && rings == w->heard && now - *last < LOOK_AGAIN)
@@ -411,19 +413,27 @@ nego_result nego_watch_free(void *watch)
 	return r;
 }
 
-/* Notes what is to be watched; flags say why that cannot be. Without the credential, krb5.conf is kept in memory as well. */
-nego_result nego_watch_new(int credential)
+static nego_watch *new_watch(void)
 {
-	nego_result r = { .flags = NEGO_SNAPSHOT_NEVER };
-	krb5_context k = NULL;
 	nego_watch *w = calloc(1, sizeof *w);
 	if (w == NULL)
-		return r;
+		return NULL;
 	nego_born();
 	w->config = copy(environment("KRB5_CONFIG"));
 	w->home = copy(environment("HOME"));
 	w->uid = geteuid();
 	w->gid = getegid();
+	return w;
+}
+
+/* Notes what is to be watched; flags say why that cannot be. Without the credential, krb5.conf is kept in memory as well. */
+nego_result nego_watch_new(int credential)
+{
+	nego_result r = { .flags = NEGO_SNAPSHOT_NEVER };
+	krb5_context k = NULL;
+	nego_watch *w = new_watch();
+	if (w == NULL)
+		return r;
 	int ok = krb5_init_context(&k) == 0 && (!credential || add_cache(w, k)) && add_configs(w) &&
 	    (!credential || (add_identity(w) && !has_selectors(k)));
 	if (ok) {
@@ -437,6 +447,25 @@ nego_result nego_watch_new(int credential)
 			r.box = NULL; /* what is in memory may be older than what was looked at */
 	} else {
 		krb5_free_context(k);
+	}
+	if (r.box == NULL)
+		nego_watch_free(w);
+	return r;
+}
+
+/* Notes one file, which is looked at each time. */
+nego_result nego_watch_file(const char *path)
+{
+	nego_result r = { .flags = NEGO_SNAPSHOT_NEVER };
+	nego_watch *w = new_watch();
+	if (w == NULL)
+		return r;
+	watched *f = add(w, strdup(path));
+	w->looked_at = w->n;
+	if (f != NULL) {
+		r.flags = NEGO_SNAPSHOT_LATER;
+		if (f->there && is_settled(w))
+			r.box = w;
 	}
 	if (r.box == NULL)
 		nego_watch_free(w);

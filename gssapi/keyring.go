@@ -1,0 +1,202 @@
+package gssapi
+
+import (
+	"bytes"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// keyring keeps the keys of an acceptor's keytab in memory for as long as the file has not changed: the library opens, locks and
+// reads it for each token. And where all keys are of one name, an accepted context is not asked for it: that is the name of the key
+// that has opened the ticket, whatever the client says whom the ticket is for.
+//
+// The keytab is looked at for each token. Where it has changed, the library's own way is taken, and the keys are taken again behind
+// a token that was accepted. Names of Kerberos principals stay with the library: it has another rule for which of their keys a
+// file has, and which memory has.
+type keyring struct {
+	pool *credPool
+
+	mu     sync.Mutex
+	now    *keys
+	worth  bool // a token was accepted before, so that there may be more of them
+	taking bool
+	closed bool
+	next   time.Time // when they may be taken again, where they could not be
+
+	tokens atomic.Int64 // accepted with keys in memory, for tests
+}
+
+// keys are what was in the keytab at one time.
+type keys struct {
+	*handle
+	copies acquisition // acquires a credential on them
+	single bool        // all keys that the credential admits are of one name
+
+	// These belong to the lock of the keyring.
+	acceptor Name // that name, as the library has told it; zero: it has not, or there are several
+	idle     []loan
+}
+
+// newKeyring is nil for a credential that always accepts the library's own way.
+func newKeyring(p *credPool) *keyring {
+	a := p.copies
+	if heimdal || a.usage != Accept || a.alone || a.token != nil || !(a.name.IsZero() || a.name.typ == NTHostBased) ||
+		!bytes.Equal(a.mechs, defaultAcceptor.mechs) || !bytes.Equal(a.neg, defaultAcceptor.neg) {
+		return nil
+	}
+	return &keyring{pool: p}
+}
+
+// take lends a credential on keys in memory, if there are some and the keytab has not changed.
+func (r *keyring) take() (*keys, loan) {
+	if r == nil {
+		return nil, loan{}
+	}
+	r.mu.Lock()
+	k := r.now
+	if k != nil {
+		k.acquire() // for as long as the credential lives
+	}
+	r.mu.Unlock()
+	if k == nil {
+		return nil, loan{}
+	}
+	if keysChanged(k.box) {
+		r.drop(k)
+		k.release()
+		return nil, loan{}
+	}
+	r.mu.Lock()
+	if last := len(k.idle) - 1; last >= 0 {
+		l := k.idle[last]
+		k.idle = k.idle[:last]
+		r.mu.Unlock()
+		k.release() // it has its own
+		return k, l
+	}
+	r.mu.Unlock()
+	made := k.copies.again()
+	if made.failed() {
+		r.drop(k)
+		k.release()
+		return nil, loan{}
+	}
+	return k, loan{newHandle(made.box, func(b box) { credFree(b); k.release() }), time.Time{}}
+}
+
+// put takes a credential back.
+func (r *keyring) put(k *keys, l loan) {
+	r.mu.Lock()
+	keep := r.now == k && len(k.idle) < maxIdle
+	if keep {
+		k.idle = append(k.idle, l)
+	}
+	r.mu.Unlock()
+	if !keep {
+		l.close()
+	}
+}
+
+// drop ends a use of keys; what calls still have of them is freed when it comes back.
+func (r *keyring) drop(k *keys) {
+	r.mu.Lock()
+	if r.now != k {
+		r.mu.Unlock()
+		return
+	}
+	r.now = nil
+	idle := k.idle
+	k.idle = nil
+	r.mu.Unlock()
+	closeAll(idle)
+	k.close()
+}
+
+// acceptor is whom a token is for that was accepted with keys in memory, if that is known beforehand.
+func (r *keyring) acceptor(k *keys) Name {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return k.acceptor
+}
+
+// accepted notes that a token was accepted, with which keys and for whom. Without keys it takes some, which reads the keytab.
+func (r *keyring) accepted(k *keys, acceptor Name) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	if k != nil {
+		if k.single {
+			k.acceptor = acceptor
+		}
+		r.mu.Unlock()
+		r.tokens.Add(1)
+		return
+	}
+	begin := r.worth && r.now == nil && !r.taking && !r.closed && !time.Now().Before(r.next)
+	r.worth = true
+	r.taking = r.taking || begin
+	r.mu.Unlock()
+	if !begin {
+		return
+	}
+	k = r.read()
+	r.mu.Lock()
+	r.taking = false
+	switch {
+	case k == nil:
+		r.next = time.Now().Add(refusal)
+	case !r.closed:
+		r.now, k = k, nil
+	}
+	r.mu.Unlock()
+	if k != nil {
+		k.close()
+	}
+}
+
+// read takes the keys, unless that is impossible.
+func (r *keyring) read() *keys {
+	store := r.pool.store
+	there := krb5Keytab(store.keytab(), Name{})
+	name, _ := readKeytab(&there)
+	taken := keysNew(name)
+	if taken.box == nil {
+		return nil
+	}
+	k := &keys{handle: newHandle(taken.box, keysFree), copies: *r.pool.copies, single: true}
+	// Of its service all are looked at, whatever the host: the library has its own mind about that. And it is looked at again, because
+	// if the keytab has changed since the keys were taken, nobody will use them.
+	of := r.pool.name
+	of.text, _, _ = strings.Cut(of.text, "@")
+	there = krb5Keytab(name, of)
+	_, entries := readKeytab(&there)
+	for _, e := range entries {
+		k.single = k.single && e.Principal == entries[0].Principal
+	}
+	memory := unpack{taken.out}
+	store.Keytab, store.Extra = memory.string(), maps.Clone(store.Extra)
+	delete(store.Extra, "keytab")
+	var err error
+	if k.copies.store, err = store.pack(); err != nil || there.failed() || len(entries) == 0 {
+		k.close()
+		return nil
+	}
+	return k
+}
+
+func (r *keyring) close() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	r.closed = true
+	k := r.now
+	r.mu.Unlock()
+	if k != nil {
+		r.drop(k)
+	}
+}

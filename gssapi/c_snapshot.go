@@ -62,9 +62,14 @@ func snapshotStep(watch, snapshot box, target Name, mech OID, bindings []byte, f
 
 func snapshotFree(snapshot box) { take(C.nego_snapshot_free(unsafe.Pointer(snapshot))) }
 
-func keysNew(keytab string) result {
-	s, n := stringArg(keytab)
-	return take(C.nego_keys_new(s, n))
+func keysNew(keytab, service string, host bool) result {
+	k, n := stringArg(keytab)
+	s, m := stringArg(service)
+	var h C.int
+	if host {
+		h = 1
+	}
+	return take(C.nego_keys_new(k, n, s, m, h))
 }
 
 func keysChanged(keys box) bool { return C.nego_keys_changed(unsafe.Pointer(keys)) != 0 }

@@ -10,8 +10,8 @@ import (
 )
 
 // keyring keeps the keys of an acceptor's keytab in memory for as long as the file has not changed: the library opens, locks and
-// reads it for each token. And where all keys are of one name, an accepted context is not asked for it: that is the name of the key
-// that has opened the ticket, whatever the client says whom the ticket is for.
+// reads it for each token. And where all keys are of one name, or of several that have the same ones, an accepted context is not asked
+// whom it is for: that is the first name with the key that has opened the ticket, whatever the client says.
 //
 // The keytab is looked at for each token. Where it has changed, the library's own way is taken, and the keys are taken again behind
 // a token that was accepted. Names of Kerberos principals stay with the library: it has another rule for which of their keys a
@@ -33,7 +33,7 @@ type keyring struct {
 type keys struct {
 	*handle
 	copies acquisition // acquires a credential on them
-	single bool        // all keys that the credential admits are of one name
+	single bool        // all that is accepted is for one name
 
 	// These belong to the lock of the keyring.
 	acceptor Name // that name, as the library has told it; zero: it has not, or there are several
@@ -162,26 +162,19 @@ func (r *keyring) accepted(k *keys, acceptor Name) {
 func (r *keyring) read() *keys {
 	store := r.pool.store
 	there := krb5Keytab(store.keytab(), Name{})
-	name, _ := readKeytab(&there)
-	taken := keysNew(name)
+	keytab, _ := readKeytab(&there)
+	service, _, host := strings.Cut(r.pool.name.text, "@")
+	taken := keysNew(keytab, service, host)
 	if taken.box == nil {
 		return nil
 	}
-	k := &keys{handle: newHandle(taken.box, keysFree), copies: *r.pool.copies, single: true}
-	// Of its service all are looked at, whatever the host: the library has its own mind about that. And it is looked at again, because
-	// if the keytab has changed since the keys were taken, nobody will use them.
-	of := r.pool.name
-	of.text, _, _ = strings.Cut(of.text, "@")
-	there = krb5Keytab(name, of)
-	_, entries := readKeytab(&there)
-	for _, e := range entries {
-		k.single = k.single && e.Principal == entries[0].Principal
-	}
-	memory := unpack{taken.out}
-	store.Keytab, store.Extra = memory.string(), maps.Clone(store.Extra)
+	u := unpack{taken.out}
+	k := &keys{handle: newHandle(taken.box, keysFree), copies: *r.pool.copies}
+	store.Keytab, store.Extra = u.string(), maps.Clone(store.Extra)
 	delete(store.Extra, "keytab")
+	k.single = u.u32() != 0
 	var err error
-	if k.copies.store, err = store.pack(); err != nil || there.failed() || len(entries) == 0 {
+	if k.copies.store, err = store.pack(); err != nil {
 		k.close()
 		return nil
 	}

@@ -216,16 +216,39 @@ func TestKeyringAlias(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := bytes.ReplaceAll(b, []byte("localhost"), []byte("otherhost"))
-	for name, keytab := range map[string][]byte{"one": b, "same key first": append(bytes.Clone(other), b[2:]...), "same key last": append(bytes.Clone(b), other[2:]...), "two": nil} {
-		file := two
-		if keytab != nil {
-			file = filepath.Join(dir, "alias")
-			if err := os.WriteFile(file, keytab, 0o600); err != nil {
-				t.Fatal(err)
-			}
+	www, err := os.ReadFile(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	join := func(first []byte, more ...[]byte) []byte {
+		first = bytes.Clone(first)
+		for _, b := range more {
+			first = append(first, b[2:]...) // without the version of the format
 		}
-		cred := acceptor(t, Service("HTTP", ""), file)
+		return first
+	}
+	for name, c := range map[string]struct {
+		keytab []byte
+		as     Name
+		single bool
+	}{
+		"one":                   {b, Service("HTTP", ""), true},
+		"same key first":        {join(other, b), Service("HTTP", ""), true},
+		"same key last":         {join(b, other), Service("HTTP", ""), true},
+		"same key, any service": {join(b, other), Name{}, true},
+		"same key, one host":    {join(other, b), Service("HTTP", "localhost"), false},
+		"two":                   {www, Service("HTTP", ""), false},
+		"two, and the same key": {join(other, www), Service("HTTP", ""), false},
+	} {
+		file := filepath.Join(dir, "alias")
+		if err := os.WriteFile(file, c.keytab, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cred := acceptor(t, c.as, file)
 		keep(t, cred, localKey)
+		if got := cred.pool.keyring.now.single; got != c.single {
+			t.Errorf("%s: single: %v", name, got)
+		}
 		for _, as := range []string{"localhost", "otherhost", "elsewhere"} {
 			forged := func() []byte {
 				token := firstToken(t, nil, localKey, KRB5)
@@ -235,7 +258,7 @@ func TestKeyringAlias(t *testing.T) {
 				return bytes.ReplaceAll(token, []byte("localhost"), []byte(as))
 			}
 			got := judge(t, cred, forged())
-			if want := natively(t, file, Service("HTTP", ""), forged()); got.text != want || !got.kept {
+			if want := natively(t, file, c.as, forged()); got.text != want || !got.kept {
 				t.Errorf("%s, as %s: %+v, want %s", name, as, got, want)
 			}
 		}

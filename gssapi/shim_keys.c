@@ -24,56 +24,95 @@ static krb5_context context_alone(void)
 	return k;
 }
 
-/* Copies all keys. Which of several equal ones the library takes is a question of their order, and memory has the last one first. */
-static int copy_keys(krb5_context k, krb5_keytab from, krb5_keytab to)
+static int same_key(const krb5_keyblock *a, const krb5_keyblock *b)
 {
-	krb5_keytab_entry *all = NULL, *more, entry;
+	return a->enctype == b->enctype && a->length == b->length && memcmp(a->contents, b->contents, a->length) == 0;
+}
+
+/*
+ * Reports whether each ticket that a key of the service opens is told to be for the same name: that of the first entry with its key.
+ * A name with a host admits fewer of them, as the library has it, so then all have to be of one name.
+ */
+static int is_single(krb5_context k, const krb5_keytab_entry *all, size_t n, krb5_const_principal service, int host)
+{
+	const krb5_keytab_entry *first = NULL;
+	for (size_t i = 0; i < n; i++) {
+		if (!krb5_sname_match(k, service, all[i].principal))
+			continue;
+		if (first == NULL)
+			first = &all[i];
+		if (krb5_principal_compare(k, first->principal, all[i].principal))
+			continue;
+		size_t before = host ? i : 0;
+		while (before < i && !(same_key(&all[before].key, &all[i].key) && krb5_sname_match(k, service, all[before].principal)))
+			before++;
+		if (before == i)
+			return 0;
+	}
+	return first != NULL;
+}
+
+typedef struct keys_list {
+	krb5_keytab_entry *all;
+	size_t n;
+} keys_list;
+
+static int list_keys(krb5_context k, krb5_keytab kt, keys_list *l)
+{
+	krb5_keytab_entry *more, entry;
 	krb5_kt_cursor cursor;
-	size_t n = 0;
-	int ok = 1;
-	if (krb5_kt_start_seq_get(k, from, &cursor) != 0)
-		return 0;
 	krb5_error_code code = 0;
-	while (ok && (code = krb5_kt_next_entry(k, from, &entry, &cursor)) == 0) {
-		more = realloc(all, (n + 1) * sizeof *all);
+	int ok = krb5_kt_start_seq_get(k, kt, &cursor) == 0;
+	if (!ok)
+		return 0;
+	while (ok && (code = krb5_kt_next_entry(k, kt, &entry, &cursor)) == 0) {
+		more = realloc(l->all, (l->n + 1) * sizeof *more);
 		if (more != NULL) {
-			all = more;
-			all[n++] = entry;
+			l->all = more;
+			l->all[l->n++] = entry;
 		} else {
 			krb5_free_keytab_entry_contents(k, &entry);
 			ok = 0;
 		}
 	}
-	krb5_kt_end_seq_get(k, from, &cursor);
-	ok = ok && code == KRB5_KT_END;
-	while (n > 0) {
-		ok = ok && krb5_kt_add_entry(k, to, &all[--n]) == 0;
-		krb5_free_keytab_entry_contents(k, &all[n]);
-	}
-	free(all);
+	krb5_kt_end_seq_get(k, kt, &cursor);
+	return ok && code == KRB5_KT_END;
+}
+
+/* Which of several equal keys the library takes is a question of their order, and a keytab in memory has the last one first. */
+static int add_keys(krb5_context k, krb5_keytab kt, const keys_list *l)
+{
+	int ok = 1;
+	for (size_t i = l->n; i > 0; i--)
+		ok = ok && krb5_kt_add_entry(k, kt, &l->all[i - 1]) == 0;
 	return ok;
 }
 
 /*
- * Takes the keys of a keytab that is a file of this machine. The name of the keytab in memory is in out; where there is no box, flags
- * say why. No name comes twice: what the library has lost of one that had it would be found again.
+ * Takes the keys of a keytab that is a file of this machine. In out are the name of the keytab in memory, and whether all tickets for
+ * the service, on the host if that is one, will be told to be for the same name; an empty service is any. Where there is no
+ * box, flags say why. No name of a keytab comes twice: what the library has lost of one that had it would be found again.
  */
-nego_result nego_keys_new(const void *name, size_t name_len)
+nego_result nego_keys_new(const void *name, size_t name_len, const void *service, size_t service_len, int host)
 {
 	static _Atomic unsigned long long made;
 	nego_result r = { .flags = NEGO_SNAPSHOT_NEVER };
 	nego_pack p = { 0 };
+	keys_list list = { 0 };
 	krb5_keytab file = NULL;
-	char memory[64], *asked = strndup(name, name_len);
+	krb5_principal of = NULL;
+	char memory[64], *asked = strndup(name, name_len), *s = strndup(service, service_len);
 	nego_keys *keys = calloc(1, sizeof *keys);
-	if (asked == NULL || keys == NULL) {
+	if (asked == NULL || s == NULL || keys == NULL) {
 		free(asked);
+		free(s);
 		free(keys);
 		return r;
 	}
 	nego_born();
 	snprintf(memory, sizeof memory, "MEMORY:nego-%p-%llu", (void *)&made, ++made);
-	int ok = strncmp(asked, "FILE:", 5) == 0 && (keys->k = context_alone()) != NULL;
+	int ok = strncmp(asked, "FILE:", 5) == 0 && (keys->k = context_alone()) != NULL &&
+	    (s[0] == '\0' || krb5_build_principal(keys->k, &of, 0, "", s, "", NULL) == 0);
 	if (ok) {
 		nego_result watch = nego_watch_file(asked + 5);
 		keys->watch = watch.box;
@@ -81,18 +120,27 @@ nego_result nego_keys_new(const void *name, size_t name_len)
 		ok = keys->watch != NULL;
 	}
 	if (ok) {
+		if (of != NULL)
+			of->type = KRB5_NT_SRV_HST;
 		r.flags = NEGO_SNAPSHOT_LATER;
-		ok = krb5_kt_resolve(keys->k, asked, &file) == 0 && krb5_kt_resolve(keys->k, memory, &keys->kt) == 0 &&
-		    copy_keys(keys->k, file, keys->kt) && !nego_watch_changed(keys->watch);
+		ok = krb5_kt_resolve(keys->k, asked, &file) == 0 && list_keys(keys->k, file, &list) &&
+		    krb5_kt_resolve(keys->k, memory, &keys->kt) == 0 && add_keys(keys->k, keys->kt, &list) && !nego_watch_changed(keys->watch);
+		nego_put(&p, memory, strlen(memory));
+		nego_put_u32(&p, (uint32_t)is_single(keys->k, list.all, list.n, of, host));
 	}
+	while (list.n > 0)
+		krb5_free_keytab_entry_contents(keys->k, &list.all[--list.n]);
+	free(list.all);
 	if (file != NULL)
 		krb5_kt_close(keys->k, file);
+	krb5_free_principal(keys->k, of);
 	free(asked);
+	free(s);
 	if (ok) {
-		nego_put(&p, memory, strlen(memory));
 		nego_out_pack(&r, &p);
 		r.box = keys;
 	} else {
+		free(p.p);
 		nego_keys_free(keys);
 	}
 	return r;

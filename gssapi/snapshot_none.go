@@ -22,6 +22,7 @@ func snapshotStep(watch, snapshot box, target Name, mech OID, bindings []byte, f
 	return result{}
 }
 
-func keysNew(keytab string) result { return result{flags: snapshotNever} }
-func keysChanged(keys box) bool    { return true }
-func keysFree(keys box)            {}
+func keysChanged(keys box) bool { return true }
+func keysFree(keys box)         {}
+
+func keysNew(keytab, service string, host bool) result { return result{flags: snapshotNever} }

@@ -205,7 +205,7 @@ func (l *leg) step() result {
 		l.handle.box = r.box
 	}
 	if !l.initiate {
-		return l.accept()
+		return l.accept(first)
 	}
 	switch {
 	case first:
@@ -253,7 +253,7 @@ func (l *leg) explain(r result, first bool, s *Store) result {
 	return r
 }
 
-func (l *leg) accept() result {
+func (l *leg) accept(first bool) result {
 	var cred box
 	store, name, kind := &Store{}, Name{}, &defaultAcceptor
 	var ring *keyring
@@ -265,7 +265,7 @@ func (l *leg) accept() result {
 		var lent loan
 		if kept, lent = ring.take(); kept != nil {
 			defer ring.put(kept, lent)
-			acceptor = ring.acceptor(kept)
+			acceptor = ring.acceptor(kept, first)
 		} else {
 			var r result
 			if lent, r = pool.take(); r.failed() {
@@ -294,7 +294,7 @@ func (l *leg) accept() result {
 		if r = l.identify(r, kind, acceptor); r.failed() {
 			r.explainTicket(store, name, l.in)
 		} else {
-			ring.accepted(kept, r.acceptor)
+			ring.accepted(kept, first, r.acceptor)
 		}
 	case r.failed():
 		r.explainTicket(store, name, l.in)

@@ -94,6 +94,7 @@ type acquisition struct {
 	token             []byte // imported instead of acquired, see Credential.Export
 	identity          Name   // what name turned out to be
 	alone             bool   // it cannot be acquired again: the first one serves every call
+	keytab            string // an acceptor's, by the name that the library has for it, if that is known
 
 	asked   Name   // an acceptor's name for Heimdal, which does not know it afterwards
 	service string // where that has no host, in place of name
@@ -194,6 +195,8 @@ func Acquire(ctx context.Context, o *CredentialOptions) (*Credential, error) {
 		}
 		if r.failed() {
 			r.explainAcquire(a.usage, &store, name)
+		} else {
+			a.keepKeytab(r.box, store)
 		}
 		return r
 	}, (*result).freeCredential)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 const ntlmConfig = "/etc/gss/mech.d/mech.ntlmssp.conf" // of Debian's gss-ntlmssp
@@ -113,6 +114,58 @@ func TestInteropMechanismsOfCredential(t *testing.T) {
 	}
 	out := child(t, "NTLM at both ends", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users)
 	if want := "true true\nfalse false\nfalse false\ntrue true\n<nil>\n<nil> <nil> true\n"; out != want {
+		t.Errorf("%s\nwant\n%s", out, want)
+	}
+}
+
+func init() {
+	children["keys beside NTLM"] = func() {
+		ctx := context.Background()
+		client, err := Acquire(ctx, &CredentialOptions{Name: User("user"), Mechs: []OID{NTLMSSP}, Store: Store{Password: "password"}})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		server, err := Acquire(ctx, &CredentialOptions{Usage: Accept})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		first := func(o *Options) error {
+			token, err := NewInitiator(www, o).Step(ctx, nil)
+			if err != nil {
+				fmt.Println(err)
+			}
+			a := NewAcceptor(&Options{Credential: server})
+			defer a.Close()
+			_, err = a.Step(ctx, token)
+			return err
+		}
+		refuse := func() {
+			for _, mech := range []OID{SPNEGO, NTLMSSP} {
+				fmt.Print(first(&Options{Credential: client, Mech: mech}) != nil, " ")
+			}
+		}
+		refuse()
+		for end := time.Now().Add(20 * time.Second); server.pool.keyring.tokens.Load() < 3 && time.Now().Before(end); {
+			if err := first(nil); err != nil {
+				fmt.Println(err)
+			}
+			server.pool.keyring.next = time.Time{}
+		}
+		refuse()
+		fmt.Println(server.pool.keyring.tokens.Load(), server.Close())
+	}
+}
+
+// A plug-in that is installed takes no part in what is accepted with keys in memory.
+func TestInteropKeyring(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("TEST:user:password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := child(t, "keys beside NTLM", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users)
+	if want := "true true true true 3 <nil>\n"; out != want {
 		t.Errorf("%s\nwant\n%s", out, want)
 	}
 }

@@ -2,6 +2,7 @@ package gssapi
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
 	"strings"
 	"sync"
@@ -17,7 +18,8 @@ import (
 // a token that was accepted. Names of Kerberos principals stay with the library: it has another rule for which of their keys a
 // file has, and which memory has.
 type keyring struct {
-	pool *credPool
+	pool   *credPool
+	keytab string
 
 	mu     sync.Mutex
 	now    *keys
@@ -43,11 +45,52 @@ type keys struct {
 // newKeyring is nil for a credential that always accepts the library's own way.
 func newKeyring(p *credPool) *keyring {
 	a := p.copies
-	if heimdal || a.usage != Accept || a.alone || a.token != nil || !(a.name.IsZero() || a.name.typ == NTHostBased) ||
-		!bytes.Equal(a.mechs, defaultAcceptor.mechs) || !bytes.Equal(a.neg, defaultAcceptor.neg) {
+	if a.keytab == "" || !(a.name.IsZero() || a.name.typ == NTHostBased) {
 		return nil
 	}
-	return &keyring{pool: p}
+	return &keyring{pool: p, keytab: a.keytab}
+}
+
+// keytabOf is the keytab of an acceptor's credential, whatever the environment has come to say since it was acquired; empty where the
+// mechanism does not tell.
+func keytabOf(cred box) string {
+	r := credExport(cred)
+	if r.failed() {
+		return ""
+	}
+	for s := string(r.out); s != ""; {
+		mech, rest, ok := counted(s, 4)
+		element, rest, whole := counted(rest, 4)
+		if !ok || !whole {
+			return ""
+		}
+		if s = rest; OID(mech) != KRB5 {
+			continue
+		}
+		// A mark, then usage, name, impersonator, whether it has a name, whether it is IAKERB's, and the keytab.
+		var parts, fields []json.RawMessage
+		var keytab string
+		if json.Unmarshal([]byte(element), &parts) == nil && len(parts) == 2 && json.Unmarshal(parts[1], &fields) == nil && len(fields) > 5 {
+			_ = json.Unmarshal(fields[5], &keytab)
+		}
+		return keytab
+	}
+	return ""
+}
+
+// keepKeytab has equal credentials have the keytab of the first one. Those that accept with other mechanisms than Kerberos are left alone:
+// such a plug-in does not survive a keytab in memory.
+func (a *acquisition) keepKeytab(first box, store Store) {
+	if heimdal || a.usage != Accept || a.alone || !bytes.Equal(a.mechs, defaultAcceptor.mechs) || !bytes.Equal(a.neg, defaultAcceptor.neg) {
+		return
+	}
+	a.keytab = keytabOf(first)
+	if a.keytab != "" && store.keytab() == "" {
+		store.Keytab = a.keytab
+		if b, err := store.pack(); err == nil {
+			a.store = b
+		}
+	}
 }
 
 // take lends a credential on keys in memory, if there are some and the keytab has not changed.
@@ -115,21 +158,26 @@ func (r *keyring) drop(k *keys) {
 	k.close()
 }
 
-// acceptor is whom a token is for that was accepted with keys in memory, if that is known beforehand.
-func (r *keyring) acceptor(k *keys) Name {
+// acceptor is whom the token of a first leg is for, if it is accepted with these keys and that is known beforehand. Later legs may
+// have others than the one that has opened the ticket.
+func (r *keyring) acceptor(k *keys, first bool) Name {
+	if k == nil || !first {
+		return Name{}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return k.acceptor
 }
 
-// accepted notes that a token was accepted, with which keys and for whom. Without keys it takes some, which reads the keytab.
-func (r *keyring) accepted(k *keys, acceptor Name) {
+// accepted notes that a token was accepted, with which keys and for whom, and whether by its first leg. Without keys it takes some,
+// which reads the keytab.
+func (r *keyring) accepted(k *keys, first bool, acceptor Name) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	if k != nil {
-		if k.single {
+		if k.single && first {
 			k.acceptor = acceptor
 		}
 		r.mu.Unlock()
@@ -161,10 +209,8 @@ func (r *keyring) accepted(k *keys, acceptor Name) {
 // read takes the keys, unless that is impossible.
 func (r *keyring) read() *keys {
 	store := r.pool.store
-	there := krb5Keytab(store.keytab(), Name{})
-	keytab, _ := readKeytab(&there)
 	service, _, host := strings.Cut(r.pool.name.text, "@")
-	taken := keysNew(keytab, service, host)
+	taken := keysNew(r.keytab, service, host)
 	if taken.box == nil {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -265,6 +266,229 @@ func TestKeyringAlias(t *testing.T) {
 	}
 }
 
+// put puts a keytab in the place of another.
+func put(t *testing.T, from, keytab string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(keytab+".new", b, 0o600), os.Rename(keytab+".new", keytab)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Where a context takes several legs, whom it is for is said by the keys of the first one, and the last one tells nobody else so.
+func TestKeyringLegs(t *testing.T) {
+	dir := t.TempDir()
+	local, www := addKeys(t, filepath.Join(dir, "local"), localKey), addKeys(t, filepath.Join(dir, "www"), wwwKey)
+	keytab := filepath.Join(dir, "keytab")
+	for _, mech := range []OID{KRB5, SPNEGO} {
+		for _, told := range []bool{false, true} {
+			put(t, www, keytab)
+			cred := acceptor(t, Name{}, keytab)
+			keep(t, cred, wwwKey)
+			i := NewInitiator(Principal(wwwKey), &Options{Mech: mech, Flags: FlagMutual | FlagDCEStyle})
+			defer i.Close()
+			a := NewAcceptor(&Options{Credential: cred})
+			defer a.Close()
+			var token []byte
+			var err error
+			for leg := range 3 {
+				from := []*SecContext{i, a, i}[leg]
+				if token, err = from.Step(t.Context(), token); err != nil || a.Established() {
+					t.Fatal(leg, err, a.Established())
+				}
+			}
+			put(t, local, keytab)
+			if told {
+				keep(t, cred, localKey)
+			} else { // the leg is the first to be accepted with the new keys
+				judge(t, cred, firstToken(t, nil, localKey, KRB5))
+				r := cred.pool.keyring
+				for end := time.Now().Add(20 * time.Second); r.now == nil; r.now = r.read() {
+					if time.Now().After(end) {
+						t.Fatal("no keys in memory")
+					}
+				}
+			}
+			if _, err := a.Step(t.Context(), token); err != nil || !a.Established() {
+				t.Fatal(err, a.Established())
+			}
+			if got := a.Info().Acceptor.String(); got != wwwKey {
+				t.Errorf("%v: a context for %s is told to be for %s", mech, wwwKey, got)
+			}
+			if v := judge(t, cred, firstToken(t, nil, localKey, KRB5)); !v.kept || !strings.HasPrefix(v.text, "user@NEGO.TEST "+localKey+" ") {
+				t.Errorf("%v: a token for %s behind it: %+v", mech, localKey, v)
+			}
+		}
+	}
+}
+
+// The keys are those of the file that is looked at, even where the path leads elsewhere while they are taken.
+func TestKeyringElsewhereMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	local, www := addKeys(t, filepath.Join(dir, "local"), localKey), addKeys(t, filepath.Join(dir, "www"), wwwKey)
+	link := filepath.Join(dir, "keytab")
+	point := func(to string) error {
+		return errors.Join(os.Symlink(to, link+".new"), os.Rename(link+".new", link))
+	}
+	if err := point(local); err != nil {
+		t.Fatal(err)
+	}
+	r := acceptor(t, Name{}, link).pool.keyring
+	var still sync.Mutex // nothing changes while it is held
+	stop, done := make(chan struct{}), make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			still.Lock()
+			err := point(www)
+			still.Unlock()
+			still.Lock()
+			err = errors.Join(err, point(local))
+			still.Unlock()
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	var seen [2]int
+	for end := time.Now().Add(20 * time.Second); min(seen[0], seen[1]) < 60 && time.Now().Before(end); {
+		k := r.read()
+		if k == nil {
+			continue
+		}
+		is := krb5Keytab(string(bytes.Split(k.copies.store, []byte{0})[1]), Name{})
+		_, keys := readKeytab(&is)
+		still.Lock()
+		if err := point(local); err != nil {
+			t.Error(err)
+		}
+		switch same := !keysChanged(k.box); {
+		case keys[0].Principal.String() == localKey:
+			seen[0]++
+		case same:
+			t.Error("other keys than those of the file that is looked at")
+			fallthrough
+		default:
+			seen[1]++
+		}
+		still.Unlock()
+		k.close()
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if seen[0] == 0 || seen[1] == 0 {
+		t.Errorf("keys were taken %d and %d times", seen[0], seen[1])
+	}
+}
+
+// A credential has the keytab that it was acquired with, whatever the environment comes to say.
+func TestKeyringEnvironment(t *testing.T) {
+	if out := child(t, "keytab of the environment", "TEST_DIR="+t.TempDir()); out != "" {
+		t.Error(out)
+	}
+}
+
+func init() {
+	children["keytab of the environment"] = func() {
+		local, www := env("TEST_DIR")+"/local", env("TEST_DIR")+"/www"
+		for file, key := range map[string]string{local: localKey, www: wwwKey} {
+			place{}.run("kadmin.local", "-r", "NEGO.TEST", "-q", "ktadd -norandkey -k "+file+" "+key)
+		}
+		os.Setenv("KRB5_KTNAME", local)
+		cred, err := Acquire(ctx, &CredentialOptions{Usage: Accept})
+		must(err)
+		defer cred.Close()
+		accept := func(service string) (accepted, kept bool) {
+			_, token, _, err := first(Principal(service), nil)
+			must(err)
+			a := NewAcceptor(&Options{Credential: cred})
+			defer a.Close()
+			before := cred.pool.keyring.tokens.Load()
+			_, err = a.Step(ctx, token)
+			return err == nil, cred.pool.keyring.tokens.Load() != before
+		}
+		os.Setenv("KRB5_KTNAME", www)
+		for end, kept := time.Now().Add(20*time.Second), false; !kept; {
+			var accepted bool
+			if accepted, kept = accept(localKey); !accepted {
+				fmt.Println("a token for its key is refused")
+			}
+			if time.Now().After(end) {
+				panic("no keys in memory")
+			}
+			cred.pool.keyring.next = time.Time{}
+		}
+		if accepted, _ := accept(wwwKey); accepted {
+			fmt.Println("a token for the other keytab's key is accepted")
+		}
+		for _, l := range cred.pool.idle {
+			l.close()
+		}
+		cred.pool.idle = nil // and an equal one that is acquired now
+		cred.pool.keyring.close()
+		if accepted, _ := accept(localKey); !accepted {
+			fmt.Println("an equal credential has another keytab")
+		}
+		if keys, err := cred.Keys(ctx); err != nil || len(keys) == 0 || keys[0].Principal.String() != localKey {
+			fmt.Println(keys, err)
+		}
+	}
+}
+
+// Who may no longer read the keytab accepts nothing with it, whatever the right was that is gone. It takes root to lose one.
+func TestKeyringRights(t *testing.T) {
+	if out := child(t, "keytab of a group", "TEST_DIR="+t.TempDir()); out != "" {
+		t.Error(out)
+	}
+}
+
+func init() {
+	children["keytab of a group"] = func() {
+		if os.Geteuid() != 0 {
+			return
+		}
+		const group, nobody = 4242, 65534
+		keytab := env("TEST_DIR") + "/keytab"
+		place{}.run("kadmin.local", "-r", "NEGO.TEST", "-q", "ktadd -norandkey -k "+keytab+" "+localKey)
+		must(errors.Join(os.Chown(keytab, 0, group), os.Chmod(keytab, 0o640)))
+		for dir := filepath.Dir(keytab); strings.HasPrefix(dir, os.TempDir()+"/"); dir = filepath.Dir(dir) {
+			must(os.Chmod(dir, 0o755))
+		}
+		must(errors.Join(os.Chmod(filepath.Dir(env("KRB5_CONFIG")), 0o755), os.Chmod(env("KRB5_CONFIG"), 0o644)))
+		_, token, _, err := first(Principal(localKey), nil)
+		must(err)
+		must(errors.Join(syscall.Setgroups([]int{group}), syscall.Setegid(nobody), syscall.Seteuid(nobody)))
+		cred, err := Acquire(ctx, &CredentialOptions{Usage: Accept, Store: Store{Keytab: keytab, RCache: "none:"}})
+		must(err)
+		defer cred.Close()
+		accept := func() error {
+			a := NewAcceptor(&Options{Credential: cred})
+			defer a.Close()
+			_, err := a.Step(ctx, token) // there is no replay cache
+			return err
+		}
+		for cred.pool.keyring.tokens.Load() == 0 {
+			must(accept())
+			cred.pool.keyring.next = time.Time{}
+		}
+		must(errors.Join(syscall.Seteuid(0), syscall.Setgroups(nil), syscall.Seteuid(nobody)))
+		if err := accept(); err == nil {
+			fmt.Println("accepted with a keytab that cannot be read")
+		}
+	}
+}
+
 // Other credentials accept the library's own way, and what is asked of a credential with keys in memory is told of its keytab.
 func TestKeyringElsewhere(t *testing.T) {
 	keytab := addKeys(t, filepath.Join(t.TempDir(), "keytab"), localKey)
@@ -272,7 +496,6 @@ func TestKeyringElsewhere(t *testing.T) {
 		"principal":   {Usage: Accept, Name: Principal(localKey), Store: Store{Keytab: keytab}},
 		"both":        {Usage: Both, Store: Store{Keytab: keytab}},
 		"SPNEGO":      {Usage: Accept, Mechs: []OID{SPNEGO}, Store: Store{Keytab: keytab}},
-		"write":       {Usage: Accept, Store: Store{Keytab: "WRFILE:" + keytab}},
 		"initiator's": {Name: Principal("user@NEGO.TEST")},
 	} {
 		c, err := Acquire(t.Context(), &o)

@@ -4,7 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "shim_krb5.h"
+
+#ifdef __linux__
+#define OPEN_FILES "/proc/self/fd/"
+#else
+#define OPEN_FILES "/dev/fd/"
+#endif
 
 /* The keys of a keytab file, in a keytab in memory. */
 typedef struct nego_keys {
@@ -101,7 +108,8 @@ nego_result nego_keys_new(const void *name, size_t name_len, const void *service
 	keys_list list = { 0 };
 	krb5_keytab file = NULL;
 	krb5_principal of = NULL;
-	char memory[64], *asked = strndup(name, name_len), *s = strndup(service, service_len);
+	int fd = -1;
+	char memory[64], opened[64], *asked = strndup(name, name_len), *s = strndup(service, service_len);
 	nego_keys *keys = calloc(1, sizeof *keys);
 	if (asked == NULL || s == NULL || keys == NULL) {
 		free(asked);
@@ -123,11 +131,15 @@ nego_result nego_keys_new(const void *name, size_t name_len, const void *service
 		if (of != NULL)
 			of->type = KRB5_NT_SRV_HST;
 		r.flags = NEGO_SNAPSHOT_LATER;
-		ok = krb5_kt_resolve(keys->k, asked, &file) == 0 && list_keys(keys->k, file, &list) &&
+		fd = nego_watch_open(keys->watch);
+		snprintf(opened, sizeof opened, "FILE:" OPEN_FILES "%d", fd);
+		ok = fd >= 0 && krb5_kt_resolve(keys->k, opened, &file) == 0 && list_keys(keys->k, file, &list) &&
 		    krb5_kt_resolve(keys->k, memory, &keys->kt) == 0 && add_keys(keys->k, keys->kt, &list) && !nego_watch_changed(keys->watch);
 		nego_put(&p, memory, strlen(memory));
 		nego_put_u32(&p, (uint32_t)is_single(keys->k, list.all, list.n, of, host));
 	}
+	if (fd >= 0)
+		close(fd);
 	while (list.n > 0)
 		krb5_free_keytab_entry_contents(keys->k, &list.all[--list.n]);
 	free(list.all);
@@ -146,7 +158,11 @@ nego_result nego_keys_new(const void *name, size_t name_len, const void *service
 	return r;
 }
 
-int nego_keys_changed(void *keys) { return nego_watch_changed(((nego_keys *)keys)->watch); }
+int nego_keys_changed(void *p)
+{
+	nego_keys *keys = p;
+	return nego_watch_changed(keys->watch) || !nego_watch_readable(keys->watch);
+}
 
 /* Credentials on it have it for as long as they live. */
 nego_result nego_keys_free(void *p)

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -77,27 +78,35 @@ static int same(const char *a, const char *b) { return a == NULL || b == NULL ? 
 
 static int64_t nanoseconds(struct timespec t) { return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec; }
 
+static void note(watched *f, const struct stat *st)
+{
+	f->device = st->st_dev;
+	f->inode = st->st_ino;
+	f->size = st->st_size;
+	f->modified = nanoseconds(MODIFIED(st));
+	f->changed = nanoseconds(CHANGED(st));
+}
+
 static void look(watched *f)
 {
 	struct stat st;
 	f->there = stat(f->path, &st) == 0;
-	if (!f->there)
-		return;
-	f->device = st.st_dev;
-	f->inode = st.st_ino;
-	f->size = st.st_size;
-	f->modified = nanoseconds(MODIFIED(&st));
-	f->changed = nanoseconds(CHANGED(&st));
+	if (f->there)
+		note(f, &st);
+}
+
+static int is_same(const watched *a, const watched *b)
+{
+	if (!a->there || !b->there)
+		return a->there == b->there;
+	return a->device == b->device && a->inode == b->inode && a->size == b->size && a->modified == b->modified && a->changed == b->changed;
 }
 
 static int is_as_it_was(const watched *f)
 {
 	watched now = { .path = f->path };
 	look(&now);
-	if (!f->there || !now.there)
-		return f->there == now.there;
-	return f->device == now.device && f->inode == now.inode && f->size == now.size && f->modified == now.modified &&
-	    f->changed == now.changed;
+	return is_same(f, &now);
 }
 
 int nego_file_system(const char *path)
@@ -451,6 +460,31 @@ nego_result nego_watch_new(int credential)
 	if (r.box == NULL)
 		nego_watch_free(w);
 	return r;
+}
+
+/* Opens the one file of a watch, if it is still that, and returns -1 otherwise: a path may lead elsewhere for a moment. */
+int nego_watch_open(void *watch)
+{
+	nego_watch *w = watch;
+	watched is = { .there = 1 };
+	struct stat st;
+	int fd = open(w->files[0].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0) {
+		note(&is, &st);
+		if (is_same(&w->files[0], &is))
+			return fd;
+	}
+	close(fd);
+	return -1;
+}
+
+/* Reports whether the one file may be read, which stat does not tell. */
+int nego_watch_readable(void *watch)
+{
+	nego_watch *w = watch;
+	return faccessat(AT_FDCWD, w->files[0].path, R_OK, AT_EACCESS) == 0;
 }
 
 /* Notes one file, which is looked at each time. */

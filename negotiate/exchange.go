@@ -32,9 +32,10 @@ type exchange struct {
 	proxyURL  *url.URL // of a proxy that sees the request; nil: there is none, or it is not answered
 	proxy     handshake
 
-	pool *pool // where legs go, unless there is
-	lane *lane // one connection for them
-	leg  *leg  // the last one
+	pool    *pool // where legs go, unless there is
+	guessed bool  // without a look at whose the default credential is
+	lane    *lane // one connection for them
+	leg     *leg  // the last one
 
 	asked      bool // the origin has sent a challenge
 	refreshed  bool // a token that went out early was refused, and a fresh one is the last
@@ -116,15 +117,18 @@ func (x *exchange) prepare() error {
 		return err
 	}
 	x.known = x.pools.origins.get(x.key)
-	if err := x.choosePool(); err != nil {
-		return err
+	answers := x.admission.standing == ours
+	lane := answers && x.known.lanes && x.pools.opaque == nil
+	early := answers && !lane && (x.t.Preemptive == PreemptAlways || x.t.Preemptive == PreemptRemember && !x.known.asked.IsZero())
+	if !early || !x.guessPool() {
+		if err := x.choosePool(); err != nil {
+			return err
+		}
 	}
 	switch {
-	case x.admission.standing != ours:
-		return nil
-	case x.known.lanes && x.pools.opaque == nil:
+	case lane:
 		return x.chooseLane()
-	case x.t.Preemptive == PreemptAlways, x.t.Preemptive == PreemptRemember && !x.known.asked.IsZero():
+	case early:
 		return x.preempt(nil)
 	}
 	return nil
@@ -152,8 +156,12 @@ func (x *exchange) preempt(leaf *x509.Certificate) error {
 	if x.binds() && leaf == nil {
 		return nil
 	}
-	if err := x.begin(leaf); err != nil && x.req.Context().Err() != nil {
+	err := x.begin(leaf)
+	switch {
+	case err != nil && x.req.Context().Err() != nil:
 		return context.Cause(x.req.Context())
+	case err != nil && x.guessed:
+		return x.choosePool() // the request goes without a token, and not as the one whom the connections were guessed to be for
 	}
 	return nil
 }

@@ -661,3 +661,17 @@ func TestPoint8LaneOfAFormerUser(t *testing.T) {
 		l.close()
 	}
 }
+
+// A token that does not say for whom it is, on connections that were chosen without a look, goes nowhere.
+func TestPoint8GuessedConnections(t *testing.T) {
+	tr := &Transport{}
+	x := newExchange(tr, tr.pools(), newRequest(t, "GET", "http://localhost/", nil))
+	x.admission = tr.admit(x.req)
+	if err := x.choosePool(); err != nil {
+		t.Fatal(err)
+	}
+	x.origin.sc = gssapi.NewInitiator(web, nil)
+	if x.guessed = true; x.tie(gssapi.Name{}, true) != errUser {
+		t.Error("it is sent")
+	}
+}

@@ -37,6 +37,7 @@ func initiator(sc *gssapi.SecContext) (u gssapi.Name, known bool) {
 // takes a look at whose it is; the connections of a former user are closed.
 func (x *exchange) choosePool() error {
 	id := x.admission.identity(x.known.http1)
+	x.guessed = false
 	if x.follows() && x.pools.matters() {
 		var err error
 		if id.user, err = x.user(); err != nil {
@@ -46,6 +47,20 @@ func (x *exchange) choosePool() error {
 	}
 	x.move(x.pools.get(id))
 	return nil
+}
+
+// guessPool picks the connections of the user whom the origin was last talked to as, where a token is made at once which says
+// for whom it is: that is the look, and tie moves the request to the connections of another one.
+func (x *exchange) guessPool() (ok bool) {
+	user := x.known.user
+	if user.IsZero() || user == nobody || x.proxyURL != nil || x.t.Mutual != MutualDisabled || x.binds() || !x.follows() || !x.pools.matters() {
+		return false
+	}
+	id := x.admission.identity(x.known.http1)
+	id.user = user
+	x.guessed = true
+	x.move(x.pools.get(id))
+	return true
 }
 
 // move changes the connections that legs go on.
@@ -85,6 +100,9 @@ func (x *exchange) tie(before gssapi.Name, move bool) error {
 		return nil
 	}
 	user, known := initiator(x.origin.sc)
+	if !known && x.guessed {
+		return errUser // nobody has looked before the token was made
+	}
 	if !known {
 		var err error
 		if user, err = x.user(); err != nil {

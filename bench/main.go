@@ -70,7 +70,7 @@ type effort struct {
 }
 
 var (
-	thorough = effort{pace{rounds: 15, round: 60 * time.Millisecond}, 10_000, 6}
+	thorough = effort{pace{rounds: 25, round: 40 * time.Millisecond}, 10_000, 8}
 	fast     = effort{pace{rounds: 3, round: 10 * time.Millisecond}, 500, 3}
 )
 

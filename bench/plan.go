@@ -23,53 +23,57 @@ var (
 	scaledClients = []string{negoPreemptive, gokrbPreemptive} // by goroutines, size and origins
 )
 
-func initiators() (rows []*Row) {
-	for _, who := range tokenMakers {
-		for _, n := range ticketCounts {
-			rows = append(rows, &Row{Subject: Subject{Measure: initiator, Who: who, Threads: 1, Tickets: n}})
-		}
-		for _, n := range threadCounts[1:] {
-			rows = append(rows, &Row{Subject: Subject{Measure: initiator, Who: who, Threads: n, Tickets: 1}})
-		}
-		for _, n := range paddings {
-			rows = append(rows, &Row{Subject: Subject{Measure: initiator, Who: who, Threads: 1, Tickets: 1, Padding: n}})
+// each has all of who take turns under one condition, so that those who are compared are neighbours in time.
+func each(who []string, conditions ...Subject) (rows []*Row) {
+	for _, s := range conditions {
+		for _, s.Who = range who {
+			rows = append(rows, &Row{Subject: s})
 		}
 	}
 	return rows
 }
 
-func acceptors() (rows []*Row) {
-	for _, who := range tokenTakers {
-		for _, rcache := range replayCaches {
-			for _, n := range threadCounts {
-				rows = append(rows, &Row{Subject: Subject{Measure: acceptor, Who: who, Threads: n, Tickets: 1, RCache: rcache}})
-			}
-		}
-		for _, n := range paddings {
-			rows = append(rows, &Row{Subject: Subject{Measure: acceptor, Who: who, Threads: 1, Tickets: 1, Padding: n, RCache: replayCaches[0]}})
-		}
+func initiators() []*Row {
+	var c []Subject
+	for _, n := range ticketCounts {
+		c = append(c, Subject{Measure: initiator, Threads: 1, Tickets: n})
 	}
-	return rows
+	for _, n := range threadCounts[1:] {
+		c = append(c, Subject{Measure: initiator, Threads: n, Tickets: 1})
+	}
+	for _, n := range paddings {
+		c = append(c, Subject{Measure: initiator, Threads: 1, Tickets: 1, Padding: n})
+	}
+	return each(tokenMakers, c...)
 }
 
-func clients() (rows []*Row) {
-	for _, server := range []string{apache, goServer} {
-		for _, who := range httpClients {
-			rows = append(rows, &Row{Subject: Subject{Measure: httpGet, Who: who, Threads: 1, Tickets: 1, Server: server}})
+func acceptors() []*Row {
+	var c []Subject
+	for _, rcache := range replayCaches {
+		for _, n := range threadCounts {
+			c = append(c, Subject{Measure: acceptor, Threads: n, Tickets: 1, RCache: rcache})
 		}
 	}
-	for _, who := range scaledClients {
-		for _, n := range threadCounts[1:] {
-			rows = append(rows, &Row{Subject: Subject{Measure: httpGet, Who: who, Threads: n, Tickets: 1, Server: goServer}})
-		}
-		for _, n := range paddings {
-			rows = append(rows, &Row{Subject: Subject{Measure: httpGet, Who: who, Threads: 1, Tickets: 1, Padding: n, Server: goServer}})
-		}
-		for _, n := range originCounts {
-			rows = append(rows, &Row{Subject: Subject{Measure: httpGet, Who: who, Threads: 1, Tickets: originTickets, Origins: n, Server: goServer}})
-		}
+	for _, n := range paddings {
+		c = append(c, Subject{Measure: acceptor, Threads: 1, Tickets: 1, Padding: n, RCache: replayCaches[0]})
 	}
-	return rows
+	return each(tokenTakers, c...)
+}
+
+func clients() []*Row {
+	var c []Subject
+	for _, n := range threadCounts[1:] {
+		c = append(c, Subject{Measure: httpGet, Threads: n, Tickets: 1, Server: goServer})
+	}
+	for _, n := range paddings {
+		c = append(c, Subject{Measure: httpGet, Threads: 1, Tickets: 1, Padding: n, Server: goServer})
+	}
+	for _, n := range originCounts {
+		c = append(c, Subject{Measure: httpGet, Threads: 1, Tickets: originTickets, Origins: n, Server: goServer})
+	}
+	rows := each(httpClients, Subject{Measure: httpGet, Threads: 1, Tickets: 1, Server: apache},
+		Subject{Measure: httpGet, Threads: 1, Tickets: 1, Server: goServer})
+	return append(rows, each(scaledClients, c...)...)
 }
 
 func waiters() (rows []*Row) {

@@ -33,6 +33,7 @@ type stage struct {
 	caches  map[[2]int]string // by tickets and padding
 	urls    map[string]string
 	control string // of the Go server
+	keytab  string // of a service that has one name, as most have
 	closers []func() error
 }
 
@@ -41,8 +42,11 @@ func newStage(ctx context.Context) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &stage{realm: realm, caches: map[[2]int]string{}, urls: map[string]string{}}
+	st := &stage{realm: realm, caches: map[[2]int]string{}, urls: map[string]string{}, keytab: filepath.Join(realm.Dir, "acceptor.keytab")}
 	st.closers = append(st.closers, realm.Close)
+	if err := realm.AddToKeytab(st.keytab, service); err != nil {
+		return nil, errors.Join(err, st.close())
+	}
 	return st, nil
 }
 
@@ -172,7 +176,7 @@ func (st *stage) env(ctx context.Context, s Subject) ([]string, error) {
 	}
 	env := append(st.realm.Env(), "KRB5CCNAME="+cache, "KRB5RCACHEDIR="+replay, "HOME="+st.realm.Dir, "NO_PROXY=*", "no_proxy=*")
 	if s.RCache != "" {
-		env = append(env, "KRB5RCACHENAME="+s.RCache+":")
+		env = append(env, "KRB5RCACHENAME="+s.RCache+":", "KRB5_KTNAME="+st.keytab)
 	}
 	return env, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -55,7 +56,11 @@ func readPrivate(file string) ([]byte, error) {
 	if err != nil {
 		return nil, badSecret(file, err)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	others := fs.FileMode(0o077)
+	if isCredential(file) {
+		others = 0o007
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&others != 0 {
 		return nil, badSecret(file, errors.New("other users can get at it"), "chmod 600 "+file)
 	}
 	text, err := os.ReadFile(file)
@@ -63,6 +68,13 @@ func readPrivate(file string) ([]byte, error) {
 		return nil, badSecret(file, err)
 	}
 	return text, nil
+}
+
+// isCredential tells whether systemd made the file for this service. Such a file is root's, and an access control list lets
+// the service read it. The mask of that list stands where the mode has the group's bits, so these say nothing of the group.
+func isCredential(file string) bool {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	return dir != "" && filepath.Dir(file) == filepath.Clean(dir)
 }
 
 func badSecret(file string, err error, hints ...string) error {

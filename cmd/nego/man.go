@@ -81,6 +81,7 @@ var manEnvironment = []manEntry{
 	{"KRB5_CONFIG", "Files to read in the place of /etc/krb5.conf, separated by colons.", ""},
 	{"KRB5_CLIENT_KTNAME", "The keytab that a ticket comes from where the cache has none.", ""},
 	{"KRB5_KTNAME", "The keytab with the keys of services.", "serve"},
+	{"CREDENTIALS_DIRECTORY", "The directory of a service's credentials, which systemd sets. The mode of a secret there may have bits of the group.", "proxy serve"},
 	{"KRB5_TRACE", "A file to which the library writes what it does, such as /dev/stderr.", ""},
 	{"http_proxy, https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY", "The proxy for URLs of that scheme, or of each, where -x names none.", requestCommands},
 	{"no_proxy, NO_PROXY", "Hosts, domains and networks that no proxy is used for, separated by commas; * is all of them.", requestCommands},

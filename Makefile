@@ -15,7 +15,7 @@ endif
 # Debian's Heimdal goes beside MIT krb5; the tests then run with both.
 HEIMDAL := $(shell pkg-config --exists heimdal-gssapi heimdal-krb5 2>/dev/null && echo heimdal)
 
-.PHONY: help demo test interop heimdal docker-test build package package-test reproducible race asan lint vulncheck fuzz soak bench bench-smoke deps clean
+.PHONY: help demo test interop heimdal docker-test build package package-test systemd-test reproducible race asan lint vulncheck fuzz soak bench bench-smoke deps clean
 .NOTPARALLEL:
 
 help:   ## list the targets
@@ -51,6 +51,9 @@ package: deps  ## dist/*.deb and dist/*.rpm, of this machine's architecture
 
 package-test: package  ## the packages installed into a bare Debian container, and used there
 	packaging/test
+
+systemd-test: package  ## the .deb in a Debian with systemd of its own, which starts the services; as root
+	packaging/systemd-test
 
 race: deps  ## the tests under the race detector, in random order
 	go test -race -shuffle=on $(PKG) $(ARGS)

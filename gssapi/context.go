@@ -261,7 +261,9 @@ func (l *leg) accept(first bool) result {
 	var acceptor Name
 	if l.opts.Credential != nil {
 		pool := l.opts.Credential.pool
-		ring, name, store, kind = pool.keyring, pool.name, &pool.store, pool.copies
+		ring, name, kind = pool.keyring, pool.name, pool.copies
+		own := pool.withKeytab()
+		store = &own
 		var lent loan
 		if kept, lent = ring.take(); kept != nil {
 			defer ring.put(kept, lent)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 // keyring keeps the keys of an acceptor's keytab in memory for as long as the file has not changed: the library opens, locks and
@@ -66,6 +67,9 @@ func keytabOf(cred box) string {
 		}
 		if s = rest; OID(mech) != KRB5 {
 			continue
+		}
+		if !utf8.ValidString(element) {
+			return "" // encoding/json would make another name of it
 		}
 		// A mark, then usage, name, impersonator, whether it has a name, whether it is IAKERB's, and the keytab.
 		var parts, fields []json.RawMessage

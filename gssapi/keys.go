@@ -1,9 +1,6 @@
 package gssapi
 
-import (
-	"cmp"
-	"context"
-)
+import "context"
 
 // Key describes one key of a keytab, as klist -ke shows it. What is secret about it stays in the keytab.
 type Key struct {
@@ -31,9 +28,10 @@ func (c *Credential) Keys(ctx context.Context) ([]Key, error) {
 		return nil, &Error{Op: op, Name: name.text, Code: ErrNoCred, Text: "it is an initiator's, which has tickets and no keys",
 			Hint: "acquire it with Usage: Accept"}
 	}
-	store, keytab := &c.pool.store, c.pool.copies.keytab
+	own := c.pool.withKeytab()
+	store := &own
 	r, err := caches.run(ctx, func() result {
-		r := krb5Keytab(cmp.Or(store.keytab(), keytab), name)
+		r := krb5Keytab(store.keytab(), name)
 		if _, keys := readKeytab(&r); (r.failed() || len(keys) == 0) && r.code() != ErrUnavailable {
 			r = result{major: uint32(ErrNoCred)}
 			r.explainAcquire(Accept, store, name)

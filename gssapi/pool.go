@@ -45,6 +45,15 @@ func newCredential(original box, store Store, copies *acquisition, private bool)
 	return c
 }
 
+// withKeytab is where the credential came from, with its keytab where the environment had named that.
+func (p *credPool) withKeytab() Store {
+	s := p.store
+	if s.keytab() == "" {
+		s.Keytab = p.copies.keytab
+	}
+	return s
+}
+
 // take lends a copy. It may have to make one, which can read files and, where a client keytab's
 // tickets are over, ask the KDC.
 func (p *credPool) take() (loan, result) {

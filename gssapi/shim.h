@@ -201,7 +201,6 @@ enum {
 nego_result nego_watch_new(int credential);
 nego_result nego_watch_file(const char *path);
 int nego_watch_open(void *watch);
-int nego_watch_readable(void *watch);
 int nego_watch_changed(void *watch);
 int64_t nego_watch_looks(void);
 nego_result nego_watch_free(void *watch);

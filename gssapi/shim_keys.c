@@ -95,6 +95,15 @@ static int add_keys(krb5_context k, krb5_keytab kt, const keys_list *l)
 	return ok;
 }
 
+/* Reports whether the library would read something else, or nothing. */
+static int has_changed(const nego_keys *keys)
+{
+	int fd = nego_watch_open(keys->watch);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0;
+}
+
 /*
  * Takes the keys of a keytab that is a file of this machine. In out are the name of the keytab in memory, and whether all tickets for
  * the service, on the host if that is one, will be told to be for the same name; an empty service is any. Where there is no
@@ -134,7 +143,7 @@ nego_result nego_keys_new(const void *name, size_t name_len, const void *service
 		fd = nego_watch_open(keys->watch);
 		snprintf(opened, sizeof opened, "FILE:" OPEN_FILES "%d", fd);
 		ok = fd >= 0 && krb5_kt_resolve(keys->k, opened, &file) == 0 && list_keys(keys->k, file, &list) &&
-		    krb5_kt_resolve(keys->k, memory, &keys->kt) == 0 && add_keys(keys->k, keys->kt, &list) && !nego_watch_changed(keys->watch);
+		    krb5_kt_resolve(keys->k, memory, &keys->kt) == 0 && add_keys(keys->k, keys->kt, &list) && !has_changed(keys);
 		nego_put(&p, memory, strlen(memory));
 		nego_put_u32(&p, (uint32_t)is_single(keys->k, list.all, list.n, of, host));
 	}
@@ -158,11 +167,7 @@ nego_result nego_keys_new(const void *name, size_t name_len, const void *service
 	return r;
 }
 
-int nego_keys_changed(void *p)
-{
-	nego_keys *keys = p;
-	return nego_watch_changed(keys->watch) || !nego_watch_readable(keys->watch);
-}
+int nego_keys_changed(void *keys) { return has_changed(keys); }
 
 /* Credentials on it have it for as long as they live. */
 nego_result nego_keys_free(void *p)

@@ -377,6 +377,11 @@ static int set_alarm(nego_watch *w, uint64_t rings, int64_t now)
 	return 1;
 }
 
+static int is_same_process(const nego_watch *w)
+{
+	return same(environment("KRB5_CONFIG"), w->config) && same(environment("HOME"), w->home) && geteuid() == w->uid && getegid() == w->gid;
+}
+
 /*
  * Reports whether a file, the environment or the user of the process is another than it was. What no event tells of other
  * files than the first, such as a write through mmap or a root that this thread has of its own, is seen within a second.
@@ -385,12 +390,8 @@ int nego_watch_changed(void *watch)
 {
 	static _Thread_local int64_t looked[2]; /* when, at krb5.conf alone and at all */
 	nego_watch *w = watch;
-	if (!same(environment("KRB5_CONFIG"), w->config) || !same(environment("HOME"), w->home) || geteuid() != w->uid || getegid() != w->gid)
+	if (!is_same_process(w) || !are_as_they_were(w, 0, w->looked_at))
 		return 1;
-	if (!are_as_they_were(w, 0, w->looked_at))
-		return 1;
-	if (w->looked_at == w->n)
-		return 0; /* and no other watch on this thread is to take that for a look at its files */
 	uint64_t rings = nego_alarm_rings();
 	int64_t now = coarse_time(), *last = &looked[w->looked_at > 0];
 	if (rings != 0 && rings == w->heard && now - *last < LOOK_AGAIN)
@@ -462,13 +463,16 @@ nego_result nego_watch_new(int credential)
 	return r;
 }
 
-/* Opens the one file of a watch, if it is still that, and returns -1 otherwise: a path may lead elsewhere for a moment. */
+/*
+ * Opens the one file of a watch for reading, if that and the process are what they were, and returns -1 otherwise: a path may lead
+ * elsewhere for a moment, and there is no other way to know what may be read.
+ */
 int nego_watch_open(void *watch)
 {
 	nego_watch *w = watch;
 	watched is = { .there = 1 };
 	struct stat st;
-	int fd = open(w->files[0].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = is_same_process(w) ? open(w->files[0].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &st) == 0) {
@@ -480,14 +484,7 @@ int nego_watch_open(void *watch)
 	return -1;
 }
 
-/* Reports whether the one file may be read, which stat does not tell. */
-int nego_watch_readable(void *watch)
-{
-	nego_watch *w = watch;
-	return faccessat(AT_FDCWD, w->files[0].path, R_OK, AT_EACCESS) == 0;
-}
-
-/* Notes one file, which is looked at each time. */
+/* Notes one file, for nego_watch_open. */
 nego_result nego_watch_file(const char *path)
 {
 	nego_result r = { .flags = NEGO_SNAPSHOT_NEVER };
@@ -495,7 +492,6 @@ nego_result nego_watch_file(const char *path)
 	if (w == NULL)
 		return r;
 	watched *f = add(w, strdup(path));
-	w->looked_at = w->n;
 	if (f != NULL) {
 		r.flags = NEGO_SNAPSHOT_LATER;
 		if (f->there && is_settled(w))

@@ -119,6 +119,7 @@ func (x *exchange) tie(before gssapi.Name, move bool) error {
 		x.moveTo(user)
 	}
 	x.belong(user)
+	x.guessed = false
 	return nil
 }
 

@@ -33,7 +33,7 @@ func newDemo(stdout *output) *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
 		Short: "A tour: realm, ticket, server, GET, check, sessions, proxy, token",
-		Long: `A tour of nego in some seconds: it runs the commands that it shows, in a realm of its own, and says what each is for.
+		Long: `A tour of nego in a second: it runs the commands that it shows, in a realm of its own, and says what each is for.
 
 It needs no root and nothing but MIT Kerberos' programs, uses loopback only, and leaves nothing behind. The exit status
 is 23 where standard output cannot be written.`,

@@ -54,7 +54,8 @@ func newServe(stdout *output) *cobra.Command {
 		Use:   "serve [flags] [DIR]",
 		Short: "A server of files, or in front of another one, for those who sign on",
 		Long: `A server for those who sign on with Negotiate, as browsers do with the ticket of their user. It takes tickets for the
-keys of HTTP in the keytab, KRB5_KTNAME or what krb5.conf says, which is read again with each token. What they get:
+keys of HTTP in the keytab, KRB5_KTNAME or what krb5.conf says, which is looked at with each token, and read again where
+it has changed. What they get:
 
   DIR              its files, by default those of this directory: without names that begin with a dot, and without
                    links that lead out of it

@@ -14,6 +14,16 @@ import (
 
 const ntlmConfig = "/etc/gss/mech.d/mech.ntlmssp.conf" // of Debian's gss-ntlmssp
 
+// passwordOf is a file with the password of one user of NTLM.
+func passwordOf(t *testing.T, user string) string {
+	t.Helper()
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("TEST:"+user+":password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return users
+}
+
 // Where NTLM is installed, it has a credential for everybody. That must not stand for the one of Kerberos.
 func TestInteropPlugInAlone(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "keytab")
@@ -56,10 +66,7 @@ func init() {
 // An acceptor takes what its credential is for: Kerberos, if nothing else was said. And one that has only begun
 // is nobody's.
 func TestInteropRestrictedMechanisms(t *testing.T) {
-	users := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(users, []byte("TEST:user:password\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	users := passwordOf(t, "user")
 	out := child(t, "NTLM", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users, "KRB5CCNAME=FILE:/nonexistent")
 	want := "offered true <nil>\n[] false false \n[1.2.840.113554.1.2.2] false false \n[1.3.6.1.5.5.2] true false \n"
 	if out != want {
@@ -69,10 +76,7 @@ func TestInteropRestrictedMechanisms(t *testing.T) {
 
 // A delegated ticket is the user's. NTLM would answer as whom this process has a password for.
 func TestInteropDelegatedIsKerberosAlone(t *testing.T) {
-	users := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(users, []byte("TEST:service:password\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	users := passwordOf(t, "service")
 	out := child(t, "onward", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users)
 	if want := "true false false\nfalse false true\n"; out != want {
 		t.Errorf("%s\nwant\n%s", out, want)
@@ -108,10 +112,7 @@ func init() {
 // An acceptor's credential negotiates the mechanisms that it was acquired for and no others, and a plug-in's options can be set.
 // Mirrors python-gssapi's test_set_neg_mechs, test_set_sec_context_option and test_set_sec_context_option_fail.
 func TestInteropMechanismsOfCredential(t *testing.T) {
-	users := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(users, []byte("TEST:user:password\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	users := passwordOf(t, "user")
 	out := child(t, "NTLM at both ends", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users)
 	if want := "true true\nfalse false\nfalse false\ntrue true\n<nil>\n<nil> <nil> true\n"; out != want {
 		t.Errorf("%s\nwant\n%s", out, want)
@@ -160,10 +161,7 @@ func init() {
 
 // A plug-in that is installed takes no part in what is accepted with keys in memory.
 func TestInteropKeyring(t *testing.T) {
-	users := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(users, []byte("TEST:user:password\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	users := passwordOf(t, "user")
 	out := child(t, "keys beside NTLM", "GSS_MECH_CONFIG="+ntlmConfig, "NTLM_USER_FILE="+users)
 	if want := "true true true true 3 <nil>\n"; out != want {
 		t.Errorf("%s\nwant\n%s", out, want)

@@ -164,11 +164,15 @@ func TestKeyringChanges(t *testing.T) {
 			if err := change(file("keytab")); err != nil {
 				t.Fatal(err)
 			}
-			for _, service := range []string{localKey, wwwKey} {
-				got := judge(t, cred, firstToken(t, nil, service, SPNEGO))
-				cred.pool.keyring.close() // and back to the library's own way
-				if want := judge(t, cred, firstToken(t, nil, service, SPNEGO)); got.text != want.text || want.kept {
-					t.Errorf("%s: %s, want %+v", service, got.text, want)
+			services := []string{localKey, wwwKey}
+			var got [2]verdict
+			for i, service := range services {
+				got[i] = judge(t, cred, firstToken(t, nil, service, SPNEGO))
+			}
+			cred.pool.keyring.close() // and back to the library's own way
+			for i, service := range services {
+				if want := judge(t, cred, firstToken(t, nil, service, SPNEGO)); got[i].text != want.text || want.kept {
+					t.Errorf("%s: %s, want %+v", service, got[i].text, want)
 				}
 			}
 		})
@@ -494,6 +498,10 @@ func TestKeyringName(t *testing.T) {
 
 // Who may no longer read the keytab accepts nothing with it, whatever the right was that is gone. It takes root to lose one.
 func TestKeyringRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("nobody can lose a right here")
+		return
+	}
 	// Nobody may trace a process that was another user, which the leak sanitizer would have to.
 	if out := child(t, "keytab of a group", "TEST_DIR="+t.TempDir(), "ASAN_OPTIONS=detect_leaks=0"); out != "" {
 		t.Error(out)
@@ -502,9 +510,6 @@ func TestKeyringRights(t *testing.T) {
 
 func init() {
 	children["keytab of a group"] = func() {
-		if os.Geteuid() != 0 {
-			return
-		}
 		const group, nobody = 4242, 65534
 		keytab := env("TEST_DIR") + "/keytab"
 		place{}.run("kadmin.local", "-r", "NEGO.TEST", "-q", "ktadd -norandkey -k "+keytab+" "+localKey)
@@ -525,8 +530,11 @@ func init() {
 			_, err := a.Step(ctx, token) // there is no replay cache
 			return err
 		}
-		for cred.pool.keyring.tokens.Load() == 0 {
+		for end := time.Now().Add(20 * time.Second); cred.pool.keyring.tokens.Load() == 0; {
 			must(accept())
+			if time.Now().After(end) {
+				panic("no keys in memory")
+			}
 			cred.pool.keyring.next = time.Time{}
 		}
 		must(errors.Join(syscall.Seteuid(0), syscall.Setgroups(nil), syscall.Seteuid(nobody)))

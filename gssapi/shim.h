@@ -211,7 +211,7 @@ nego_result nego_snapshot_step(void *watch, void *snapshot, const void *text, si
     const void *mech, size_t mech_len, const void *bindings, size_t bindings_len, uint32_t flags, uint32_t lifetime);
 nego_result nego_snapshot_free(void *snapshot);
 
-/* shim_keys.c: a keytab's keys in memory, for as long as the file has not changed */
+/* shim_keyring.c: a keytab's keys in memory, for as long as the file has not changed */
 nego_result nego_keys_new(const void *name, size_t name_len, const void *service, size_t service_len, int host);
 int nego_keys_changed(void *keys);
 nego_result nego_keys_free(void *keys);

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -26,6 +27,9 @@ func responses(t *testing.T, s *site, fields string) (all []*http.Response, said
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	_, token := initiate(t, web, nil)
 	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: %s\r\n%s\r\n", fieldValue(token), fields)
 	read := bufio.NewReader(c)
@@ -296,7 +300,9 @@ func TestResponseWriterAlone(t *testing.T) {
 
 // A handler finds what the server's own ResponseWriter can do.
 func TestResponseWriter(t *testing.T) {
+	var served atomic.Int64
 	h := (&Authenticator{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served.Add(1)
 		c := http.NewResponseController(w)
 		if err := c.EnableFullDuplex(); err != nil {
 			t.Errorf("%s: full duplex: %v", r.Proto, err)
@@ -329,5 +335,8 @@ func TestResponseWriter(t *testing.T) {
 			t.Errorf("%v %v", resp, err)
 		}
 		s.Close()
+	}
+	if n := served.Load(); n != 2 {
+		t.Errorf("%d requests were served", n)
 	}
 }

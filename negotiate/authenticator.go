@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -275,9 +276,11 @@ func (a *Authenticator) identify(ctx context.Context, sc *gssapi.SecContext) (*I
 	return id, nil
 }
 
-// named reports whether a context says who the initiator is.
+// named reports whether a context says who the initiator is. Kerberos has a name for nobody (RFC 8062 section 3), which is told by
+// its text: a name's type is only a hint (RFC 4120 section 6.2).
 func named(i gssapi.Info) bool {
-	return i.Initiator.String() != "" && i.Initiator.Type() != gssapi.NTAnonymous && i.Flags&gssapi.FlagAnonymous == 0
+	text := i.Initiator.String()
+	return text != "" && !strings.HasPrefix(text, "WELLKNOWN/ANONYMOUS@") && i.Initiator.Type() != gssapi.NTAnonymous && i.Flags&gssapi.FlagAnonymous == 0
 }
 
 // begins reports whether a token is the first one of a context: SPNEGO's or Kerberos', behind the header that names the

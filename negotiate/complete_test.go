@@ -375,6 +375,9 @@ func TestNamed(t *testing.T) {
 		{gssapi.Info{}, false},
 		{gssapi.Info{Initiator: gssapi.Principal("")}, false},
 		{gssapi.Info{Initiator: gssapi.NewName("WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS", gssapi.NTAnonymous)}, false},
+		{gssapi.Info{Initiator: gssapi.Principal("WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS")}, false},
+		{gssapi.Info{Initiator: gssapi.Principal("WELLKNOWN/ANONYMOUS@NEGO.TEST")}, false},
+		{gssapi.Info{Initiator: gssapi.Principal("WELLKNOWN/ORG.H5L.FAST@NEGO.TEST")}, true},
 		{gssapi.Info{Initiator: gssapi.Principal("user@NEGO.TEST"), Flags: gssapi.FlagMutual | gssapi.FlagAnonymous}, false},
 	} {
 		if got := named(c.info); got != c.want {

@@ -258,7 +258,6 @@ func (l *leg) accept(first bool) result {
 	store, name, kind := &Store{}, Name{}, &defaultAcceptor
 	var ring *keyring
 	var kept *keys
-	var acceptor Name
 	if l.opts.Credential != nil {
 		pool := l.opts.Credential.pool
 		ring, name, kind = pool.keyring, pool.name, pool.copies
@@ -267,7 +266,6 @@ func (l *leg) accept(first bool) result {
 		var lent loan
 		if kept, lent = ring.take(); kept != nil {
 			defer ring.put(kept, lent)
-			acceptor = ring.acceptor(kept, first)
 		} else {
 			var r result
 			if lent, r = pool.take(); r.failed() {
@@ -293,10 +291,16 @@ func (l *leg) accept(first bool) result {
 	case r.code() == ErrNoCred:
 		r.explainAcquire(Accept, store, Name{})
 	case !r.failed() && r.major&statusContinue == 0:
-		if r = l.identify(r, kind, acceptor); r.failed() {
+		var of ticketID
+		var known identity
+		if kept != nil && first {
+			of = ticketOf(l.in)
+			known = ring.identity(kept, of)
+		}
+		if r = l.identify(r, kind, known); r.failed() {
 			r.explainTicket(store, name, l.in)
 		} else {
-			ring.accepted(kept, first, r.acceptor)
+			ring.accepted(kept, first, of, identity{r.names, r.acceptor})
 		}
 	case r.failed():
 		r.explainTicket(store, name, l.in)
@@ -307,20 +311,24 @@ func (l *leg) accept(first bool) result {
 // defaultAcceptor is any key of the default keytab, for Kerberos, raw and inside SPNEGO.
 var defaultAcceptor = acquisition{usage: Accept, mechs: packOIDs([]OID{SPNEGO, KRB5}), neg: packOIDs([]OID{KRB5}), lifetime: indefinite}
 
-// identify asks an accepted context who the initiator is, and whom the token is for unless that is known. A context that cannot
+// identify asks an accepted context who the initiator is, and whom the token is for, as far as that is not known. A context that cannot
 // say that, or that is for somebody else than the credential, has failed.
-func (l *leg) identify(accepted result, kind *acquisition, acceptor Name) result {
+func (l *leg) identify(accepted result, kind *acquisition, known identity) result {
 	if accepted.mech != KRB5 {
-		acceptor = Name{}
+		known = identity{}
 	}
-	info := ctxInfo(l.handle.box, accepted.mech, acceptor)
+	if known.names != nil {
+		accepted.names, accepted.acceptor = known.names, known.acceptor
+		return accepted
+	}
+	info := ctxInfo(l.handle.box, accepted.mech, known.acceptor)
 	if info.failed() {
 		accepted.freeCredential()
 		return info
 	}
 	u := unpack{info.out}
 	u.name()
-	accepted.acceptor = cmp.Or(u.name(), acceptor)
+	accepted.acceptor = cmp.Or(u.name(), known.acceptor)
 	if mech := internOID(u.bytes()); !kind.allows(accepted.acceptor, mech) {
 		accepted.freeCredential()
 		return result{major: uint32(ErrFailure), text: "the token is for " + accepted.acceptor.text + ", and not for what the credential is for"}

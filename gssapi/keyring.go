@@ -12,8 +12,9 @@ import (
 )
 
 // keyring keeps the keys of an acceptor's keytab in memory for as long as the file has not changed: the library opens, locks and
-// reads it for each token. And where all keys are of one name, or of several that have the same ones, an accepted context is not asked
-// whom it is for: that is the first name with the key that has opened the ticket, whatever the client says.
+// reads it for each token. For as long it also keeps whom accepted tickets are from and for; and where all keys are of one name, or of
+// several that have the same ones, whom all are for: that is the first name with the key that has opened the ticket, whatever
+// the client says.
 //
 // The keytab is looked at for each token. Where it has changed, the library's own way is taken, and the keys are taken again behind
 // a token that was accepted. Names of Kerberos principals stay with the library: it has another rule for which of their keys a
@@ -40,6 +41,7 @@ type keys struct {
 
 	// These belong to the lock of the keyring.
 	acceptor Name // that name, as the library has told it; zero: it has not, or there are several
+	known    tickets
 	idle     []loan
 }
 
@@ -162,28 +164,29 @@ func (r *keyring) drop(k *keys) {
 	k.close()
 }
 
-// acceptor is whom the token of a first leg is for, if it is accepted with these keys and that is known beforehand. Later legs may
-// have others than the one that has opened the ticket.
-func (r *keyring) acceptor(k *keys, first bool) Name {
-	if k == nil || !first {
-		return Name{}
-	}
+// identity is what is known of the ticket in a token that was accepted with these keys by a first leg. Later legs may have others than
+// the ones that have opened the ticket.
+func (r *keyring) identity(k *keys, of ticketID) identity {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return k.acceptor
+	if id, ok := k.known[of]; ok {
+		return id
+	}
+	return identity{acceptor: k.acceptor}
 }
 
-// accepted notes that a token was accepted, with which keys and for whom, and whether by its first leg. Without keys it takes some,
-// which reads the keytab.
-func (r *keyring) accepted(k *keys, first bool, acceptor Name) {
+// accepted notes that a token was accepted, with which keys, whether by its first leg, and what is known of its ticket now. Without
+// keys it takes some, which reads the keytab.
+func (r *keyring) accepted(k *keys, first bool, of ticketID, id identity) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	if k != nil {
 		if k.single && first {
-			k.acceptor = acceptor
+			k.acceptor = id.acceptor
 		}
+		k.known.keep(of, id)
 		r.mu.Unlock()
 		r.tokens.Add(1)
 		return
@@ -219,7 +222,7 @@ func (r *keyring) read() *keys {
 		return nil
 	}
 	u := unpack{taken.out}
-	k := &keys{handle: newHandle(taken.box, keysFree), copies: *r.pool.copies}
+	k := &keys{handle: newHandle(taken.box, keysFree), copies: *r.pool.copies, known: tickets{}}
 	store.Keytab, store.Extra = u.string(), maps.Clone(store.Extra)
 	delete(store.Extra, "keytab")
 	k.single = u.u32() != 0

@@ -24,7 +24,7 @@ const (
 )
 
 func openAcceptor(s Subject) (Program, error) {
-	maker, err := startSelf("tokens", nil, "tokens")
+	maker, err := startSelf("tokens", nil, "tokens", strconv.Itoa(s.Tickets))
 	if err != nil {
 		return Program{}, err
 	}
@@ -121,7 +121,11 @@ func freshTokens(maker *process, n int) (tokens [][]byte, err error) {
 }
 
 // makeTokens is that other process.
-func makeTokens(in io.Reader, out io.Writer) error {
+func makeTokens(tickets string, in io.Reader, out io.Writer) error {
+	next := func() ([]byte, error) { return token(nil, www) }
+	if tickets == "0" {
+		next = newTicket
+	}
 	enc := json.NewEncoder(out)
 	for {
 		var n int
@@ -133,7 +137,7 @@ func makeTokens(in io.Reader, out io.Writer) error {
 		tokens := make([][]byte, n)
 		for i := range tokens {
 			var err error
-			if tokens[i], err = token(nil, www); err != nil {
+			if tokens[i], err = next(); err != nil {
 				return err
 			}
 		}
@@ -141,4 +145,22 @@ func makeTokens(in io.Reader, out io.Writer) error {
 			return err
 		}
 	}
+}
+
+// newTicket is a token with a ticket that the KDC has made for it: a copy of the cache gets that.
+func newTicket() ([]byte, error) {
+	cache, err := os.ReadFile(path("KRB5CCNAME"))
+	if err != nil {
+		return nil, err
+	}
+	dup := path("KRB5CCNAME") + ".copy"
+	if err := os.WriteFile(dup, cache, 0o600); err != nil {
+		return nil, err
+	}
+	cred, err := gssapi.Acquire(context.Background(), &gssapi.CredentialOptions{Store: gssapi.Store{CCache: "FILE:" + dup}})
+	if err != nil {
+		return nil, err
+	}
+	defer cred.Close()
+	return token(cred, www)
 }

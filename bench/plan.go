@@ -57,6 +57,7 @@ func acceptors() []*Row {
 	for _, n := range paddings {
 		c = append(c, Subject{Measure: acceptor, Threads: 1, Tickets: 1, Padding: n, RCache: replayCaches[0]})
 	}
+	c = append(c, Subject{Measure: acceptor, Threads: 1, Tickets: 0, RCache: replayCaches[0]})
 	return each(tokenTakers, c...)
 }
 

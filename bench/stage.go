@@ -101,6 +101,10 @@ func (st *stage) cache(ctx context.Context, tickets, padding int) (string, error
 	if err := st.realm.Kinit(ctx, "user", name); err != nil {
 		return "", err
 	}
+	if tickets == 0 {
+		st.caches[key] = name
+		return name, nil
+	}
 	p, err := startSelf("fill "+name, append(st.realm.Env(), "KRB5CCNAME="+name), "fill", strconv.Itoa(tickets), strconv.Itoa(padding))
 	if err != nil {
 		return "", err
@@ -166,7 +170,7 @@ func (st *stage) runner(s Subject, env []string) (runner, error) {
 
 // env is the environment of a subject: the realm, its own ticket cache and replay cache, and nothing of the user's.
 func (st *stage) env(ctx context.Context, s Subject) ([]string, error) {
-	cache, err := st.cache(ctx, max(s.Tickets, 1), s.Padding)
+	cache, err := st.cache(ctx, s.Tickets, s.Padding)
 	if err != nil {
 		return nil, err
 	}

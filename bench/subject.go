@@ -20,7 +20,7 @@ type Subject struct {
 	Who     string `json:"who"`
 
 	Threads int    `json:"threads"`           // goroutines, or in C threads
-	Tickets int    `json:"tickets"`           // service tickets in the cache
+	Tickets int    `json:"tickets"`           // service tickets in the cache; acceptor: in all tokens, and 0 is another one in each
 	Padding int    `json:"padding"`           // bytes of authorization data in the ticket
 	Origins int    `json:"origins,omitempty"` // http: hosts that take turns
 	RCache  string `json:"rcache,omitempty"`  // acceptor: the replay cache
@@ -40,6 +40,7 @@ func (s Subject) with() string {
 	add(s.RCache != "", "replay cache %s", s.RCache)
 	add(s.Threads > 1, "%d threads", s.Threads)
 	add(s.Tickets > 1, "%d tickets", s.Tickets)
+	add(s.Tickets == 0, "new tickets")
 	add(s.Padding > 0, "%d KiB more in the ticket", s.Padding>>10)
 	add(s.Origins > 1, "%d origins", s.Origins)
 	add(s.Stuck > 0, "%d callers stuck", s.Stuck)

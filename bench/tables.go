@@ -53,12 +53,12 @@ func (r *Results) about() string {
 	for _, name := range []string{"Go", "MIT krb5", gokrb5, goSpnego, curlClient, python, apache} {
 		versions = append(versions, name+" "+r.Versions[name])
 	}
-	return fmt.Sprintf("%s, %d CPUs (%s), load %.1f before it began, %d rounds. %s. Figures are medians; ± is half of what the middle half of the rounds is apart.",
-		r.Date.Format("2 January 2006"), r.CPUs, r.Machine, r.Load, r.Rounds, strings.Join(versions, ", "))
+	return fmt.Sprintf("%s, %d CPUs (%s), load %.1f before it began, %d rounds, %d of initiator tokens. %s. Figures are medians; ± is half of what the middle half of the rounds is apart.",
+		r.Date.Format("2 January 2006"), r.CPUs, r.Machine, r.Load, r.Rounds, moreRounds*r.Rounds, strings.Join(versions, ", "))
 }
 
 func (r *Results) tables() []*table {
-	return []*table{r.claimTable(), r.tokenTable(), r.tokenThreadTable(), r.tokenSizeTable(), r.acceptorTable(), r.acceptorSizeTable(),
+	return []*table{r.claimTable(), r.tokenTable(), r.tokenThreadTable(), r.tokenSizeTable(), r.acceptorTable(), r.acceptorSizeTable(), r.acceptorTicketTable(),
 		r.getTable(), r.getThreadTable(), r.getSizeTable(), r.getOriginTable(), r.crowdTable(), r.waitingTable()}
 }
 
@@ -115,6 +115,18 @@ func (r *Results) acceptorTable() *table {
 func (r *Results) acceptorSizeTable() *table {
 	return matrix("One token accepted without a replay cache, µs, by what authorization data adds to the ticket", sizeTitles(), tokenTakers, sizes(),
 		func(who string, n int) Figure { return r.acceptor(who, replayCaches[0], 1, n).figure(wall) })
+}
+
+func (r *Results) acceptorTicketTable() *table {
+	t := &table{title: "One token accepted without a replay cache, µs, by whether its ticket was accepted before", header: []string{"", "it was", "new ticket", "CPU", "CPU / C acceptor"}}
+	fresh := func(who string) *Row {
+		return r.row(Subject{Measure: acceptor, Who: who, Threads: 1, RCache: replayCaches[0]})
+	}
+	for _, who := range tokenTakers {
+		row := fresh(who)
+		t.add(who, r.acceptor(who, replayCaches[0], 1, 0).figure(wall).String(), row.figure(wall).String(), row.figure(cpu).String(), number(ratio(row, fresh(cAcceptor), cpu).Median))
+	}
+	return t
 }
 
 func (r *Results) getTable() *table {

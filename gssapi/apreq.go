@@ -6,8 +6,8 @@ import "encoding/asn1"
 const maxToken = 64 << 10
 
 // ticketIn finds the ticket in a client's token: Kerberos' first one (RFC 4121 section 4.1), raw or inside SPNEGO
-// (RFC 4178 section 4.2). It is nil where there is none. All that comes before the ticket is in clear, and none of it
-// is to be trusted: it serves errors alone.
+// (RFC 4178 section 4.2). It is nil where there is none. All that comes before the ticket is in clear, and of what
+// others have sent none is to be trusted: it serves errors alone.
 func ticketIn(token []byte) []byte {
 	if len(token) > maxToken {
 		return nil

@@ -12,6 +12,7 @@ package gssapi
 // #cgo nocallback nego_krb5_initiator
 // #include "shim.h"
 import "C"
+import "strings"
 
 func krb5Cache(name string) result {
 	s, n := stringArg(name)
@@ -31,8 +32,13 @@ func krb5Ticket(keytab string, ticket []byte) result {
 	return take(C.nego_krb5_ticket(s, n, t, m))
 }
 
-func krb5Initiator(service, host string) result {
+func krb5Initiator(target Name, ticket []byte) result {
+	service, host := target.text, ""
+	if target.typ == NTHostBased {
+		service, host, _ = strings.Cut(service, "@")
+	}
 	s, n := stringArg(service)
 	h, m := stringArg(host)
-	return take(C.nego_krb5_initiator(s, n, h, m))
+	t, tn := bytesArg(ticket)
+	return take(C.nego_krb5_initiator(s, n, h, m, t, tn))
 }

@@ -87,17 +87,13 @@ func DefaultInitiator(ctx context.Context, target Name) (Name, error) {
 	if err := target.check(op); err != nil {
 		return Name{}, err
 	}
-	service, host := target.text, ""
-	if target.typ == NTHostBased {
-		service, host, _ = strings.Cut(service, "@")
-	}
 	if ctx.Err() == nil {
 		if n, ok := kept.initiator(target); ok {
 			return n, nil
 		}
 	}
 	r, err := caches.run(ctx, func() result {
-		r := krb5Initiator(service, host)
+		r := krb5Initiator(target, nil)
 		if r.failed() {
 			r.explainCache("")
 		}
@@ -107,7 +103,7 @@ func DefaultInitiator(ctx context.Context, target Name) (Name, error) {
 		return Name{}, err
 	}
 	u := unpack{r.out}
-	return Principal(u.string()), nil
+	return u.name(), nil
 }
 
 // readCache unpacks a cache; after a failure the name may still be known.

@@ -139,6 +139,11 @@ func selected(name, target Name) (Name, error) {
 		if said, err := DefaultInitiator(ctx, target); err != nil || said != seen {
 			return Name{}, fmt.Errorf("the default initiator is said to be %v, and the acceptor sees %v: %w", said, seen, err)
 		}
+		m := NewInitiator(target, &Options{Flags: FlagMutual})
+		defer m.Close()
+		if _, err := m.Step(ctx, nil); err != nil || m.Info().Initiator != seen {
+			return Name{}, fmt.Errorf("a token is said to be of %v, and the acceptor sees %v: %w", m.Info().Initiator, seen, err)
+		}
 	}
 	return seen, nil
 }

@@ -64,7 +64,7 @@ type SecContext struct {
 
 // Info is what a context has come to (gss_inquire_context, RFC 2743 section 2.2.6).
 type Info struct {
-	Initiator Name      // zero before the context is established; Kerberos without Credential and FlagMutual knows it with the first token
+	Initiator Name      // zero before the context is established; Kerberos without Credential knows it with the first token, if the ticket is in the cache
 	Acceptor  Name      // zero where the mechanism does not tell
 	Mech      OID       // the mechanism in use; with SPNEGO the one negotiated, as soon as it is known
 	Flags     Flags     // granted so far
@@ -216,8 +216,14 @@ func (l *leg) step() result {
 	}
 	if l.opts.Credential == nil {
 		r := initStep(l.handle.box, nil, l.in)
-		if !r.failed() && r.major&statusContinue != 0 && Flags(r.flags)&FlagMutual == 0 {
+		switch waits := !r.failed() && r.major&statusContinue != 0; {
+		case waits && Flags(r.flags)&FlagMutual == 0:
 			r.names = ctxInitiator(l.handle.box).out
+		case waits && first:
+			// The context does not say it before the acceptor's proof has come, and the user may be another one by now.
+			if ticket := ticketIn(r.out); ticket != nil {
+				r.names = krb5Initiator(l.target, ticket).out
+			}
 		}
 		return l.explain(r, first, &Store{})
 	}

@@ -378,8 +378,7 @@ func TestInitiatorIsRefused(t *testing.T) {
 	}
 }
 
-// Whose ticket Kerberos has used shows with the first token, except where the acceptor has to prove itself first, and
-// except for a credential, whose name the caller knows.
+// Whose ticket Kerberos has used shows with the first token, except for a credential, whose name the caller knows.
 func TestInitiatorKnownEarly(t *testing.T) {
 	user := Principal("user@NEGO.TEST")
 	cred, err := Acquire(t.Context(), nil)
@@ -394,8 +393,9 @@ func TestInitiatorKnownEarly(t *testing.T) {
 	}{
 		{SPNEGO, Options{}, user},
 		{KRB5, Options{}, user},
-		{SPNEGO, Options{Flags: FlagMutual}, Name{}},
-		{KRB5, Options{Flags: FlagMutual}, Name{}},
+		{SPNEGO, Options{Flags: FlagMutual}, user},
+		{KRB5, Options{Flags: FlagMutual}, user},
+		{SPNEGO, Options{Flags: FlagMutual | FlagDelegate}, user},
 		{SPNEGO, Options{Credential: cred}, Name{}},
 	} {
 		tc.o.Mech = tc.mech
@@ -407,5 +407,18 @@ func TestInitiatorKnownEarly(t *testing.T) {
 			t.Errorf("%v, %v: %q", tc.mech, tc.o.Flags, got)
 		}
 		c.Close()
+	}
+}
+
+// A ticket that is not in the cache any more, or by then another user's, tells of nobody.
+func TestInitiatorOfATicket(t *testing.T) {
+	ticket := ticketIn(firstToken(t, nil, "HTTP/www.nego.test", KRB5))
+	for _, there := range []bool{true, false} {
+		if !there {
+			ticket[len(ticket)-1] ^= 1
+		}
+		if r := krb5Initiator(www, ticket); r.failed() || (len(r.out) > 0) != there {
+			t.Errorf("there %v: %q, failed %v", there, r.out, r.failed())
+		}
 	}
 }

@@ -47,7 +47,7 @@ func mic(ctx box, msg []byte) result             { return unavailable }
 func verifyMIC(ctx box, msg, mic []byte) result  { return unavailable }
 func krb5Cache(name string) result               { return unavailable }
 func krb5Keytab(keytab string, name Name) result { return unavailable }
-func krb5Initiator(service, host string) result  { return unavailable }
+func krb5Initiator(n Name, ticket []byte) result { return unavailable }
 func liveObjects() int64                         { return 0 }
 
 func nameMayLogIn(n Name, mech OID, user string) result { return unavailable }

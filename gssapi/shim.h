@@ -246,7 +246,8 @@ void nego_krb5_destroy_cache(char *name);
 nego_result nego_krb5_cache(const void *name, size_t name_len);
 nego_result nego_krb5_keytab(const void *name, size_t name_len, const void *text, size_t text_len, const void *type, size_t type_len);
 nego_result nego_krb5_ticket(const void *name, size_t name_len, const void *ticket, size_t ticket_len);
-nego_result nego_krb5_initiator(const void *service, size_t service_len, const void *host, size_t host_len);
+nego_result nego_krb5_initiator(const void *service, size_t service_len, const void *host, size_t host_len, const void *ticket,
+    size_t ticket_len);
 
 /* shim_config.c: what krb5.conf says */
 nego_result nego_krb5_config(void);

@@ -419,8 +419,29 @@ static krb5_ccache select_cache(krb5_context k, const char *service, const char 
 }
 #endif
 
-/* The principal that the library's default credential has for a service, or for a principal where host is empty. */
-nego_result nego_krb5_initiator(const void *service, size_t service_len, const void *host, size_t host_len)
+/* Whose ticket that is, of those in a cache; NULL where it is not there. */
+static krb5_principal owner(krb5_context k, krb5_ccache cc, const void *ticket, size_t n)
+{
+	krb5_cc_cursor cursor;
+	krb5_creds cred;
+	krb5_principal client = NULL;
+	if (krb5_cc_start_seq_get(k, cc, &cursor) != 0)
+		return NULL;
+	while (client == NULL && krb5_cc_next_cred(k, cc, &cursor, &cred) == 0) {
+		if (cred.ticket.length == n && memcmp(cred.ticket.data, ticket, n) == 0 && krb5_copy_principal(k, cred.client, &client) != 0)
+			client = NULL;
+		krb5_free_cred_contents(k, &cred);
+	}
+	krb5_cc_end_seq_get(k, cc, &cursor);
+	return client;
+}
+
+/*
+ * The principal that the library's default credential has for a service, or for a principal where host is empty, and its type. With
+ * a ticket it is whose that is, and nothing where the cache does not have it.
+ */
+nego_result nego_krb5_initiator(const void *service, size_t service_len, const void *host, size_t host_len, const void *ticket,
+    size_t ticket_len)
 {
 	nego_result r = { 0 };
 	nego_pack p = { 0 };
@@ -443,10 +464,16 @@ nego_result nego_krb5_initiator(const void *service, size_t service_len, const v
 		if (code == 0)
 			code = krb5_cc_get_principal(k, cc, &principal);
 	}
-	if (code != 0)
+	if (code == 0 && ticket_len > 0) {
+		krb5_free_principal(k, principal);
+		principal = cc == NULL ? NULL : owner(k, cc, ticket, ticket_len);
+	}
+	if (code != 0) {
 		nego_krb5_failed(&r, k, code);
-	else
+	} else if (principal != NULL) {
 		put_principal(k, &p, principal);
+		nego_put_oid(&p, GSS_KRB5_NT_PRINCIPAL_NAME);
+	}
 	krb5_free_principal(k, principal);
 	if (cc != NULL)
 		krb5_cc_close(k, cc);

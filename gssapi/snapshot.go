@@ -108,7 +108,7 @@ func (s *snapshots) step(l *leg) (result, bool) {
 	case ok:
 		s.tokens.Add(1)
 		l.handle.box, r.box = r.box, nil
-		if r.major&statusContinue != 0 && Flags(r.flags)&FlagMutual == 0 {
+		if r.major&statusContinue != 0 && Flags(r.flags)&FlagDCEStyle == 0 {
 			r.names = sn.names
 		}
 	case r.box != nil:

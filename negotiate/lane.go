@@ -376,6 +376,9 @@ func (x *exchange) authenticateLane() error {
 			return nil // as above
 		}
 		x.lane.used = true
+		if x.pools.identity(x.pool).alone {
+			x.proof(resp) // for recognize; whether it holds is the request's own matter
+		}
 		return nil
 	}
 }

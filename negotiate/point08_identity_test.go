@@ -209,13 +209,152 @@ func TestPoint8ChangeWithoutProof(t *testing.T) {
 		var once sync.Once
 		trace := &Trace{GSS: func(context.Context, GSSInfo) { once.Do(func() { u.become(t, u.bob) }) }}
 		tr := &Transport{Mutual: MutualOptional, Preemptive: preempt, Trace: trace}
-		for range 3 {
-			if resp, body := get(t, &http.Client{Transport: tr}, k.URL); body != u.bob {
+		for i := range 3 {
+			// Who was the user when the first token was made is its user.
+			if resp, body := get(t, &http.Client{Transport: tr}, k.URL); body != u.bob && (i > 0 || body != u.alice) {
 				t.Errorf("%s, %q, %+v", resp.Status, body, OutcomeOf(resp))
 			}
 		}
 		tr.CloseIdleConnections()
 	}
+}
+
+// The user changes to and fro around a token, while others of the user's requests are on the connections. Nobody but the
+// request itself is answered as the other one, who was the user when its token was made.
+func TestPoint8ToAndFro(t *testing.T) {
+	u, child := inChildOfUsers(t)
+	if !child {
+		return
+	}
+	f := fro{users: u, kdc: beforeTheKDC(t)}
+	u.prepare(t)
+	for _, f.over = range []string{"HTTP/1.1", "HTTP/2.0", "lane"} {
+		for _, f.lost = range either([]bool{false, true}, []bool{false}) { // Heimdal makes no token then
+			for _, f.mute = range []bool{false, true} {
+				for _, mutual := range []Mutual{MutualDisabled, MutualOptional, MutualRequired} {
+					if f.mute && mutual == MutualRequired {
+						continue // no response is believed
+					}
+					for _, binding := range []Binding{BindNever, BindIfTLS} {
+						t.Run(fmt.Sprint(f.over, " lost ", f.lost, " mute ", f.mute, mutual, binding), func(t *testing.T) {
+							f.run(t, &Transport{Mutual: mutual, ChannelBinding: binding})
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// beforeTheKDC puts a relay before the KDC of a child process, whose library has not read krb5.conf yet.
+func beforeTheKDC(t *testing.T) *relay {
+	t.Helper()
+	b, err := os.ReadFile(os.Getenv("KRB5_CONFIG"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "\tkdc = ")
+	addr, _, found := strings.Cut(rest, "\n")
+	if !found {
+		t.Fatal("krb5.conf has no KDC")
+	}
+	r, conf := newRelay(t, addr), filepath.Join(t.TempDir(), "krb5.conf")
+	if err := os.WriteFile(conf, []byte(strings.Replace(string(b), addr, r.addr, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KRB5_CONFIG", conf)
+	return r
+}
+
+// fro is one change to and fro.
+type fro struct {
+	users
+	kdc  *relay
+	over string
+	lost bool // the ticket is not in the cache any more when the token is made
+	mute bool // the server does not prove itself, so that nobody hears later for whom the token was
+}
+
+func (f *fro) run(t *testing.T, tr *Transport) {
+	k := newUnstartedKeeper(t)
+	k.EnableHTTP2, k.mute = f.over != "HTTP/1.1", f.mute
+	held, release := make(chan struct{}), make(chan struct{})
+	serve := k.Config.Handler
+	k.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serve.ServeHTTP(w, r)
+		if r.URL.RawQuery == "hold" && r.Header.Get(replyHeader) != "" {
+			held <- struct{}{}
+			<-release
+		}
+	})
+	k.StartTLS()
+	var flip atomic.Bool
+	tr.Base = sendTo(k.Listener.Addr().String())
+	tr.Trace = &Trace{Challenge: func(_ context.Context, i ChallengeInfo) {
+		if i.URL == "https://localhost/always" && flip.Load() {
+			f.become(t, f.bob)
+			f.kdc.set(func(answer []byte) ([]byte, bool) {
+				if f.lost {
+					os.Remove(f.cache)
+				}
+				return answer, true
+			})
+		}
+	}, GSS: func(context.Context, GSSInfo) {
+		if flip.CompareAndSwap(true, false) {
+			f.kdc.set(faithful)
+			f.become(t, f.alice)
+		}
+	}}
+	defer tr.CloseIdleConnections()
+	client := &http.Client{Transport: tr}
+	f.become(t, f.alice)
+	// No proof comes with a response to a request without a token.
+	path := map[bool]string{false: "", true: "always"}[tr.Mutual == MutualRequired]
+	for range 3 {
+		if resp, body := get(t, client, "https://localhost/"+path); body != f.alice || k.EnableHTTP2 != (resp.ProtoMajor == 2) {
+			t.Fatalf("%s, %q, %s, %+v", resp.Status, body, resp.Proto, OutcomeOf(resp))
+		}
+	}
+	if n := k.opened.Load(); n != 1 {
+		t.Errorf("%d connections before anything happens", n)
+	}
+	if f.over == "lane" {
+		tr.pools().origins.learn("https://localhost:443", func(o *origin) { o.lanes = true })
+	}
+	flip.Store(true)
+	first := make(chan string, 1)
+	go func() {
+		method := map[bool]string{false: "GET", true: "HEAD"}[f.mute]
+		resp, err := client.Do(newRequest(t, method, "https://localhost/always?hold", nil))
+		if err != nil {
+			first <- err.Error()
+			return
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		first <- fmt.Sprintf("%s %s %v %v", resp.Status, b, err, OutcomeOf(resp).Err)
+	}()
+	select {
+	case <-held:
+	case s := <-first:
+		t.Fatal(s)
+	}
+	for range 2 {
+		if resp, body := get(t, client, "https://localhost/"+path); body != f.alice {
+			t.Errorf("meanwhile %s, %q, %+v", resp.Status, body, OutcomeOf(resp))
+		}
+	}
+	close(release)
+	if s := <-first; s != "200 OK "+f.bob+" <nil> <nil>" && (s != "200 OK  <nil> <nil>" || !f.mute) {
+		t.Error(s)
+	}
+	for range 2 {
+		if resp, body := get(t, client, "https://localhost/"+path); body != f.alice {
+			t.Errorf("then %s, %q, %+v", resp.Status, body, OutcomeOf(resp))
+		}
+	}
+	waitFor(t, func() bool { return k.users()[f.bob] == 0 }, "no connections of "+f.bob)
 }
 
 // A token says for whom it is, so it moves to that user's connections, and there is no second one.
@@ -673,5 +812,15 @@ func TestPoint8GuessedConnections(t *testing.T) {
 	x.origin.sc = gssapi.NewInitiator(web, nil)
 	if x.guessed = true; x.tie(gssapi.Name{}, true) != errUser {
 		t.Error("it is sent")
+	}
+	// Nor on one that others may be on already, with mutual authentication.
+	x.guessed, tr.Mutual = false, MutualOptional
+	if x.tie(gssapi.Name{}, false) != errUser {
+		t.Error("it is sent to others")
+	}
+	for _, move := range []bool{true, false} {
+		if err := x.tie(gssapi.Name{}, move); err != nil || !x.pools.identity(x.pool).alone {
+			t.Errorf("%v, %+v", err, x.pools.identity(x.pool))
+		}
 	}
 }

@@ -19,6 +19,7 @@ type identity struct {
 	delegated bool        // tokens carry the user's ticket
 	standing  standing
 	http1     bool // HTTP/2 is not spoken
+	alone     bool // for one request, after which they close
 }
 
 // standing says whose authentication a request has.
@@ -132,16 +133,18 @@ func (p *pools) get(id identity) *pool {
 	q := p.byID[id]
 	var old *pool
 	if q == nil {
-		if len(p.byID) >= maxPools {
-			old = p.oldest()
-			delete(p.byID, old.id)
-		}
 		tr := p.settings.Clone()
 		if id.http1 {
 			tr = p.cloneHTTP1()
-			tr.DisableKeepAlives = p.settings.DisableKeepAlives
 		}
+		tr.DisableKeepAlives = p.settings.DisableKeepAlives || id.alone
 		q = &pool{id: id, rt: tr, tr: tr}
+	}
+	if !id.alone {
+		if len(p.byID) >= maxPools && p.byID[id] == nil {
+			old = p.oldest()
+			delete(p.byID, old.id)
+		}
 		p.byID[id] = q
 	}
 	p.uses++
@@ -172,16 +175,6 @@ func (p *pools) leave(q *pool) {
 	if !live {
 		q.tr.CloseIdleConnections()
 	}
-}
-
-// retire takes a pool out of use.
-func (p *pools) retire(q *pool) {
-	p.mu.Lock()
-	if p.byID[q.id] == q {
-		delete(p.byID, q.id)
-	}
-	p.mu.Unlock()
-	p.leave(q)
 }
 
 // identity returns whose a pool is, as far as that is known by now.

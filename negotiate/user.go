@@ -26,8 +26,8 @@ func (x *exchange) user() (gssapi.Name, error) {
 	return nobody, nil
 }
 
-// initiator is who a token was made for, where the library says so: for Kerberos without mutual authentication at
-// once, else with the last token.
+// initiator is who a token was made for, where the library says so: for Kerberos at once, but with mutual authentication
+// only if the ticket is in the cache, else with the last token.
 func initiator(sc *gssapi.SecContext) (u gssapi.Name, known bool) {
 	u = sc.Info().Initiator
 	return u, u.Type() == gssapi.NTKRB5Principal
@@ -94,16 +94,20 @@ func (x *exchange) userBefore() (gssapi.Name, error) {
 
 // tie is called with a token that is about to go out, and makes the connections its user's, or moves to those of its
 // user. Where the library does not say for whom it made the token, that must be the user before it and after it, and
-// errUser says that the two differ.
+// errUser says that the two differ. There may have been another one in between, so that the token gets a connection to itself.
+// Without mutual authentication Kerberos says it always, and other mechanisms have nothing to do with the cache.
 func (x *exchange) tie(before gssapi.Name, move bool) error {
 	if !x.follows() {
 		return nil
 	}
 	user, known := initiator(x.origin.sc)
-	if !known && x.guessed {
+	alone := !known && x.t.Mutual != MutualDisabled
+	switch {
+	case !known && x.guessed:
 		return errUser // nobody has looked before the token was made
-	}
-	if !known {
+	case alone && !move && !x.pools.identity(x.pool).alone:
+		return errUser // others may be on the connection
+	case !known:
 		var err error
 		if user, err = x.user(); err != nil {
 			return err
@@ -112,11 +116,11 @@ func (x *exchange) tie(before gssapi.Name, move bool) error {
 			return errUser
 		}
 	}
-	if !x.pools.tie(x.pool, user) {
-		if !known || !move {
-			return errUser
-		}
-		x.moveTo(user)
+	switch theirs := x.pools.tie(x.pool, user); {
+	case !theirs && (!known || !move):
+		return errUser
+	case !theirs || alone && move:
+		x.moveTo(user, alone)
 	}
 	x.belong(user)
 	x.guessed = false
@@ -124,25 +128,21 @@ func (x *exchange) tie(before gssapi.Name, move bool) error {
 }
 
 // moveTo makes the connections of a user those that legs go on.
-func (x *exchange) moveTo(user gssapi.Name) {
+func (x *exchange) moveTo(user gssapi.Name, alone bool) {
 	id := x.pools.identity(x.pool)
-	id.user = user
+	id.user, id.alone = user, alone
 	x.move(x.pools.get(id))
 }
 
-// recognize is called when the peer has answered a token. If the context says only now for whom the token was made, and
-// that is not whose the connections are, because the user changed to and fro around it, they are of no more use.
+// recognize is called when the peer has answered a token. If the context says only now for whom the token was made, and that is
+// whose the lane is to be, it need not close behind the request.
 func (x *exchange) recognize() {
-	if !x.follows() || !x.origin.sc.Established() {
+	id := x.pools.identity(x.pool)
+	if x.lane == nil || !id.alone || !x.origin.sc.Established() {
 		return
 	}
-	user, known := initiator(x.origin.sc)
-	switch {
-	case !known || user == x.pools.identity(x.pool).user:
-	case x.lane != nil:
-		x.moveTo(user) // the lane goes along
-	default:
-		x.pools.retire(x.pool)
+	if user, known := initiator(x.origin.sc); !known || user == id.user {
+		x.moveTo(id.user, false)
 	}
 }
 

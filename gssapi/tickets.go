@@ -57,10 +57,11 @@ func ticketOf(token []byte) ticketID {
 		b = s.only(b, 0xa0, 0x30)
 		mechs := s.only(s.cut(&b, 0xa0), 0x30)
 		first := OID(s.cut(&mechs, 0x06))
-		for len(mechs) > 0 {
-			s.cut(&mechs, 0x06)
-		}
 		s.bad = s.bad || first != KRB5 && first != KRB5MS
+		for len(mechs) > 0 {
+			n := len(s.cut(&mechs, 0x06))
+			s.bad = s.bad || n == 0 || n > 0x7f // MIT krb5 counts them in another way
+		}
 		b = s.only(b, 0xa2, 0x04, 0x60)
 		mech = OID(s.cut(&b, 0x06))
 	}

@@ -76,6 +76,24 @@ func TestTicketsKnown(t *testing.T) {
 	k.known = tickets{}
 }
 
+// knowing are an acceptor that knows the tickets of two users, one that never does, and the users.
+func knowing(t *testing.T, service string) (cred, native, alice, bob *Credential) {
+	keytab := addKeys(t, filepath.Join(t.TempDir(), "keytab"), service)
+	cred, native = acceptor(t, Name{}, keytab), acceptor(t, Name{}, keytab)
+	native.pool.keyring.closed = true
+	keep(t, cred, service)
+	alice, bob = as(t, "alice"), as(t, "bob")
+	for _, c := range []*Credential{alice, bob} {
+		if v := judge(t, cred, firstToken(t, c, service, SPNEGO)); !v.kept {
+			t.Fatalf("%+v", v)
+		}
+		if _, ok := cred.pool.keyring.now.known[sha256.Sum256(takeApart(t, c, service).ticket)]; !ok {
+			t.Fatal("not known")
+		}
+	}
+	return
+}
+
 // parts are what a first token of Kerberos is made of.
 type parts struct{ token, request, ticket, authenticator []byte }
 
@@ -117,19 +135,7 @@ func long(tag byte, content []byte) []byte {
 // A token of bob's that has alice's ticket in it as well is never told to be alice's, however it is put together: what is known of
 // her ticket is used where the library can have read no other.
 func TestTicketsSpliced(t *testing.T) {
-	keytab := addKeys(t, filepath.Join(t.TempDir(), "keytab"), localKey)
-	cred := acceptor(t, Name{}, keytab)
-	keep(t, cred, localKey)
-	alice, bob := as(t, "alice"), as(t, "bob")
-	for _, c := range []*Credential{alice, bob} {
-		if v := judge(t, cred, firstToken(t, c, localKey, SPNEGO)); !v.kept {
-			t.Fatalf("%+v", v)
-		}
-	}
-	of := sha256.Sum256(takeApart(t, alice, localKey).ticket)
-	if _, ok := cred.pool.keyring.now.known[of]; !ok {
-		t.Fatal("alice's ticket is not known")
-	}
+	cred, native, alice, bob := knowing(t, localKey)
 	field3 := func(p parts) []byte { return der(0xa3, p.ticket) }
 	field4 := func(p parts) []byte { return der(0xa4, p.authenticator) }
 	token := func(p parts) []byte { return der(0xa2, der(0x04, p.token)) }
@@ -198,9 +204,9 @@ func TestTicketsSpliced(t *testing.T) {
 		if plain := ticketOf(one) != (ticketID{}); plain != c.plain {
 			t.Errorf("%s: looked for: %v", name, plain)
 		}
-		got, want := judge(t, cred, one), natively(t, keytab, Name{}, fresh())
-		if got.text != want {
-			t.Errorf("%s: %s, and by the library itself %s", name, got.text, want)
+		got, want := judge(t, cred, one), judge(t, native, fresh())
+		if got.text != want.text {
+			t.Errorf("%s: %s, and by the library itself %s", name, got.text, want.text)
 		}
 		if got.kept {
 			accepted++
@@ -208,6 +214,26 @@ func TestTicketsSpliced(t *testing.T) {
 	}
 	if accepted < 15 { // the library reads more than DER
 		t.Errorf("%d were accepted with keys in memory", accepted)
+	}
+}
+
+// What nobody sends is left to the library, whatever that makes of it.
+func TestTicketOf(t *testing.T) {
+	of := func(mech OID, ticket int) bool {
+		token := kerberos(apReq(der(0xa3, make([]byte, ticket)), der(0xa4, []byte("authenticator"))))
+		return ticketOf(negotiate(list(KRB5, mech), der(0xa2, der(0x04, token)))) != ticketID{}
+	}
+	for name, c := range map[string]struct{ got, want bool }{
+		"usual":            {of(NTLMSSP, 1000), true},
+		"no mechanism":     {of("", 1000), false},
+		"a long mechanism": {of(OID(make([]byte, 0x7f)), 1000), true},
+		"a longer one":     {of(OID(make([]byte, 0x80)), 1000), false},
+		"a large ticket":   {of(NTLMSSP, maxTicket-200), true},
+		"a larger one":     {of(NTLMSSP, maxTicket), false},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %v", name, c.got)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ type ticketID [sha256.Size]byte
 
 const (
 	maxTickets = 8192
-	maxTicket  = 16 << 10 // the sum of a larger one takes as long as the question
+	maxTicket  = 32 << 10 // the sum of a larger one takes as long as the question
 )
 
 // keep notes what the library has told. Names that not the ticket alone decides about are left out: whether MIT krb5 calls an anonymous

@@ -157,7 +157,7 @@ func TestUntakenDelegatedIsFreed(t *testing.T) {
 			if before < 0 {
 				before = live
 			}
-			if live > before {
+			if live > before+1 { // the keys of the service may come to be in memory, once
 				t.Errorf("%v: %d C objects are alive, and %d were before", usage, live, before)
 			}
 		}

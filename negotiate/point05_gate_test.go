@@ -259,7 +259,10 @@ func TestPoint5SlowToken(t *testing.T) {
 			req := newRequest(t, "POST", s.url, body)
 			req.ContentLength = length
 			resp, text := do(t, &http.Client{Transport: tr}, req)
-			if resp.StatusCode != 200 || !strings.HasPrefix(text, "4 ") || s.stray != 0 {
+			s.mu.Lock()
+			stray := s.stray
+			s.mu.Unlock()
+			if resp.StatusCode != 200 || !strings.HasPrefix(text, "4 ") || stray != 0 {
 				t.Errorf("%s, %q, %+v", resp.Status, text, OutcomeOf(resp))
 			}
 		})

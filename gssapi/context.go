@@ -323,7 +323,7 @@ func (l *leg) identify(accepted result, kind *acquisition, known identity) resul
 	if accepted.mech != KRB5 {
 		known = identity{}
 	}
-	if known.names != nil {
+	if known.names != nil && int32(accepted.lifetime) > 0 { // at its end MIT krb5 has nothing to say of a context
 		accepted.names, accepted.acceptor = known.names, known.acceptor
 		return accepted
 	}

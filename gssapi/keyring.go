@@ -40,8 +40,8 @@ type keys struct {
 	single bool        // all that is accepted is for one name
 
 	// These belong to the lock of the keyring.
-	acceptor Name // that name, as the library has told it; zero: it has not, or there are several
-	known    tickets
+	acceptor Name    // that name, as the library has told it; zero: it has not, or there are several
+	known    tickets // nil where krb5.conf has a say in which of several names is told (ignore_acceptor_hostname)
 	idle     []loan
 }
 
@@ -222,10 +222,13 @@ func (r *keyring) read() *keys {
 		return nil
 	}
 	u := unpack{taken.out}
-	k := &keys{handle: newHandle(taken.box, keysFree), copies: *r.pool.copies, known: tickets{}}
+	k := &keys{handle: newHandle(taken.box, keysFree), copies: *r.pool.copies}
 	store.Keytab, store.Extra = u.string(), maps.Clone(store.Extra)
 	delete(store.Extra, "keytab")
 	k.single = u.u32() != 0
+	if k.single || !host {
+		k.known = tickets{}
+	}
 	var err error
 	if k.copies.store, err = store.pack(); err != nil {
 		k.close()

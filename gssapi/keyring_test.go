@@ -114,6 +114,9 @@ func TestKeyringAccepts(t *testing.T) {
 		if r.now.single != tc.single || r.now.acceptor.IsZero() == tc.single {
 			t.Errorf("%v: single: %v, %v", tc.name, r.now.single, r.now.acceptor)
 		}
+		if oneHost := strings.Contains(tc.name.String(), "@"); (len(r.now.known) == 0) != (oneHost && !tc.single) {
+			t.Errorf("%v: %d tickets are known", tc.name, len(r.now.known))
+		}
 	}
 }
 

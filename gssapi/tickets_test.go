@@ -11,21 +11,6 @@ import (
 	"testing"
 )
 
-// as is the credential of a user with a ticket.
-func as(t *testing.T, user string) *Credential {
-	t.Helper()
-	cache := "FILE:" + filepath.Join(t.TempDir(), user)
-	if err := realm.Kinit(t.Context(), user, cache); err != nil {
-		t.Fatal(err)
-	}
-	c, err := Acquire(t.Context(), &CredentialOptions{Store: Store{CCache: cache}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
 // packed is a record of names as ctxInfo has it.
 func packed(initiator, acceptor string) []byte {
 	var b []byte
@@ -41,7 +26,7 @@ func TestTicketsKnown(t *testing.T) {
 	keytab := addKeys(t, filepath.Join(t.TempDir(), "keytab"), localKey, wwwKey)
 	cred := acceptor(t, Name{}, keytab)
 	keep(t, cred, localKey)
-	users := map[string]*Credential{"alice": as(t, "alice"), "bob": as(t, "bob")}
+	users := map[string]*Credential{"alice": newTicket(t, "alice"), "bob": newTicket(t, "bob")}
 	services := []string{localKey, wwwKey}
 	known := func() int {
 		r := cred.pool.keyring
@@ -82,7 +67,7 @@ func knowing(t *testing.T, service string) (cred, native, alice, bob *Credential
 	cred, native = acceptor(t, Name{}, keytab), acceptor(t, Name{}, keytab)
 	native.pool.keyring.closed = true
 	keep(t, cred, service)
-	alice, bob = as(t, "alice"), as(t, "bob")
+	alice, bob = newTicket(t, "alice"), newTicket(t, "bob")
 	for _, c := range []*Credential{alice, bob} {
 		if v := judge(t, cred, firstToken(t, c, service, SPNEGO)); !v.kept {
 			t.Fatalf("%+v", v)
@@ -92,6 +77,25 @@ func knowing(t *testing.T, service string) (cred, native, alice, bob *Credential
 		}
 	}
 	return
+}
+
+// At the end of a context MIT krb5 has nothing to say of it, so what is known is not said either.
+func TestTicketsAtTheirEnd(t *testing.T) {
+	i, a := NewInitiator(www, nil), NewAcceptor(nil)
+	defer i.Close()
+	defer a.Close()
+	if err := handshake(i, a); err != nil {
+		t.Fatal(err)
+	}
+	l := leg{handle: a.handle}
+	known := identity{names: packed("nobody@NEGO.TEST", localKey), acceptor: Principal(localKey)}
+	for lifetime, want := range map[uint32]string{1: "nobody@NEGO.TEST", 0: "user@NEGO.TEST", 1<<32 - 5: "user@NEGO.TEST"} {
+		r := l.identify(result{mech: KRB5, lifetime: lifetime}, &defaultAcceptor, known)
+		u := unpack{r.names}
+		if got := u.name(); r.failed() || got != Principal(want) {
+			t.Errorf("%d s: %v, failed: %v", int32(lifetime), got, r.failed())
+		}
+	}
 }
 
 // parts are what a first token of Kerberos is made of.

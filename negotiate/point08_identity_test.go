@@ -236,6 +236,7 @@ func TestPoint8ToAndFro(t *testing.T) {
 						continue // no response is believed
 					}
 					for _, binding := range []Binding{BindNever, BindIfTLS} {
+						f := f // the relay may still ask the one before
 						t.Run(fmt.Sprint(f.over, " lost ", f.lost, " mute ", f.mute, mutual, binding), func(t *testing.T) {
 							f.run(t, &Transport{Mutual: mutual, ChannelBinding: binding})
 						})

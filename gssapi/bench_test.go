@@ -31,6 +31,7 @@ func BenchmarkStepInitiator(b *testing.B) {
 	}{
 		{"default", ctx, Options{}},
 		{"default,cancellable", cancellable, Options{}},
+		{"default,auth only", ctx, Options{AuthOnly: true}},
 		{"file", ctx, Options{Credential: file}},
 		{"memory", ctx, Options{Credential: memory}},
 		{"memory,krb5", ctx, Options{Credential: memory, Mech: KRB5}},

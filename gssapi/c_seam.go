@@ -15,7 +15,10 @@ import (
 
 // take turns the result of a shim function into Go memory and frees what the C side made for it.
 // It is the only place where that happens.
-func take(r C.nego_result) result {
+func take(r C.nego_result) result { return takeAs(r, bytes.Clone) }
+
+// takeAs is take for output that copy makes into something else on its way.
+func takeAs(r C.nego_result, copy func([]byte) []byte) result {
 	res := result{
 		major:    uint32(r.major),
 		minor:    uint32(r.minor),
@@ -25,7 +28,7 @@ func take(r C.nego_result) result {
 		box:      box(r.box),
 	}
 	if r.out != nil {
-		res.out = bytes.Clone(unsafe.Slice((*byte)(r.out), r.out_len))
+		res.out = copy(unsafe.Slice((*byte)(r.out), r.out_len))
 	}
 	if r.text != nil {
 		res.text = C.GoStringN(r.text, C.int(r.text_len))

@@ -11,6 +11,10 @@ package gssapi
 // #cgo nocallback nego_snapshot_changed
 // #cgo noescape nego_snapshot_step
 // #cgo nocallback nego_snapshot_step
+// #cgo noescape nego_snapshot_request
+// #cgo nocallback nego_snapshot_request
+// #cgo noescape nego_snapshot_open
+// #cgo nocallback nego_snapshot_open
 // #cgo nocallback nego_snapshot_free
 // #include "shim.h"
 import "C"
@@ -54,6 +58,26 @@ func snapshotStep(watch, snapshot box, target Name, mech OID, bindings []byte, f
 	m, mn := stringArg(mech)
 	b, bn := bytesArg(bindings)
 	return take(C.nego_snapshot_step(unsafe.Pointer(watch), unsafe.Pointer(snapshot), t, tn, y, yn, m, mn, b, bn, C.uint32_t(flags), C.uint32_t(lifetime)))
+}
+
+// snapshotRequest makes a token by a stencil.
+func snapshotRequest(watch, snapshot box, s *stencil) result {
+	c, n := bytesArg(s.checksum)
+	made := takeAs(C.nego_snapshot_request(unsafe.Pointer(watch), unsafe.Pointer(snapshot), c, n), s.token)
+	if made.out == nil {
+		return made
+	}
+	r := s.like
+	r.out, r.lifetime, r.bare = made.out, made.lifetime, true
+	return r
+}
+
+// snapshotOpen decrypts an authenticator. The caller wipes it.
+func snapshotOpen(snapshot box, cipher []byte) []byte {
+	plain := make([]byte, len(cipher))
+	c, n := bytesArg(cipher)
+	p, _ := bytesArg(plain)
+	return plain[:max(0, C.nego_snapshot_open(unsafe.Pointer(snapshot), c, n, p))]
 }
 
 func snapshotFree(snapshot box) { take(C.nego_snapshot_free(unsafe.Pointer(snapshot))) }

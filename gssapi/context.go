@@ -24,6 +24,11 @@ type Options struct {
 	Flags          Flags         // asked for; what was granted is in Info
 	Lifetime       time.Duration // asked for, in whole seconds; zero: the mechanism's default
 	ChannelBinding *ChannelBinding
+
+	// AuthOnly says that the context is to authenticate and no more, as in HTTP: messages, keys, Inquire and Export are
+	// ErrUnavailable. In return an initiator's token without FlagMutual may be made without a context to go on from, in a third of
+	// the time; Step goes on all the same where the acceptor wants it to.
+	AuthOnly bool
 }
 
 // ChannelBinding ties a context to the channel it is made over: both sides must give the same
@@ -53,6 +58,8 @@ type SecContext struct {
 
 	handle  *handle // its box is empty until the first step
 	cleanup runtime.Cleanup
+
+	bare bool // the first token has no context behind it
 
 	closed      atomic.Bool // by Close
 	err         error       // a failed context stays failed
@@ -134,7 +141,7 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 	if ctx.Done() != nil {
 		in = bytes.Clone(in) // the call may outlive this one, and in is the caller's
 	}
-	l := leg{handle: c.handle, target: c.target, opts: c.opts, bindings: c.opts.ChannelBinding.pack(), initiate: c.info.Initiated, in: in, negotiated: c.info.Mech}
+	l := leg{handle: c.handle, target: c.target, opts: c.opts, bindings: c.opts.ChannelBinding.pack(), initiate: c.info.Initiated, in: in, negotiated: c.info.Mech, bare: c.bare, user: c.info.Initiator}
 	r, cancelled := l.run(ctx, slots)
 	if cancelled != nil {
 		if _, ok := cancelled.(unbegun); !ok {
@@ -158,8 +165,12 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 			c.info.Initiator = n
 		}
 	}
+	c.bare = r.bare
 	if r.major&statusContinue == 0 {
 		c.established = true
+		if r.bare {
+			c.setNames(r.names)
+		}
 		c.info.Expires = contextExpiry(r.lifetime, c.info.Mech)
 		if !c.info.Initiated {
 			c.setNames(r.names)
@@ -185,6 +196,9 @@ type leg struct {
 	in       []byte
 
 	negotiated OID // by the legs before
+
+	bare bool // the legs before are a token by a stencil
+	user Name // whose
 }
 
 func (l *leg) step() result {
@@ -208,7 +222,12 @@ func (l *leg) step() result {
 		return l.accept(first)
 	}
 	switch {
-	case first:
+	case l.bare && len(l.in) > 0:
+		if r := l.catchUp(); r.failed() {
+			return r
+		}
+		first = false
+	case first && !l.bare:
 	case len(l.in) == 0: // on which MIT's SPNEGO crashes
 		return result{major: uint32(ErrDefectiveToken), text: "the peer's token is empty"}
 	case heimdal && !heimdalReads(l.opts.Mech, l.negotiated, l.opts.Flags, l.in):
@@ -240,6 +259,20 @@ func (l *leg) step() result {
 		return l.explain(r, first, nil)
 	}
 	return l.explain(r, first, &pool.store)
+}
+
+// catchUp gives a context to a token by a stencil, to which there is an answer: the library makes the first token once more. It is not sent, and is the same but for
+// its keys, which serve neither the choice of another mechanism nor the news that this one will do.
+func (l *leg) catchUp() result {
+	r := l.explain(initStep(l.handle.box, nil, nil), true, &Store{})
+	if r.failed() {
+		return r
+	}
+	u := unpack{ctxInitiator(l.handle.box).out}
+	if u.name() != l.user {
+		return result{major: uint32(ErrFailure), text: "the default credential is somebody else's by now: " + l.user.text + " has sent the first token"}
+	}
+	return r
 }
 
 // explain explains an initiator's first leg. Later ones fail by what the acceptor has sent. Without a store the

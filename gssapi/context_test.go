@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -419,6 +420,34 @@ func TestInitiatorOfATicket(t *testing.T) {
 		}
 		if r := krb5Initiator(www, ticket); r.failed() || (len(r.out) > 0) != there {
 			t.Errorf("there %v: %q, failed %v", there, r.out, r.failed())
+		}
+	}
+}
+
+// A context that is to authenticate alone has nothing else, however it came to be.
+func TestAuthOnly(t *testing.T) {
+	for name, flags := range map[string]Flags{"one leg": 0, "mutual": FlagMutual} {
+		o := &Options{AuthOnly: true, Flags: flags, Mech: KRB5}
+		i, a := pair(t, o, &Options{AuthOnly: true})
+		for _, c := range []*SecContext{i, a} {
+			if c.Info().Initiator.String() != "user@NEGO.TEST" {
+				t.Error(name, c.Info())
+			}
+			for call, f := range map[string]func() error{
+				"Wrap":       func() error { _, err := c.Wrap([]byte("m"), true); return err },
+				"MIC":        func() error { _, err := c.MIC([]byte("m")); return err },
+				"Unwrap":     func() error { _, _, err := c.Unwrap([]byte("m")); return err },
+				"WrapIOV":    func() error { _, err := c.WrapIOV([]IOV{{Type: IOVData, Data: []byte("m")}}, false); return err },
+				"PRF":        func() error { _, err := c.PRF(PRFFull, []byte("m"), 16); return err },
+				"Export":     func() error { _, err := c.Export(); return err },
+				"Lucid":      func() error { _, err := c.ExportLucid(); return err },
+				"SessionKey": func() error { _, _, err := c.SessionKey(); return err },
+				"Ticket":     func() error { _, err := c.Ticket(); return err },
+			} {
+				if err := f(); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "AuthOnly") {
+					t.Errorf("%s, %s: %v", name, call, err)
+				}
+			}
 		}
 	}
 }

@@ -47,7 +47,7 @@ var enctypeCases = []struct {
 func sessionRealm(t *testing.T, types map[string]string) *krbtest.Realm {
 	t.Helper()
 	r := krbtest.Start(t, &krbtest.Options{Services: []string{},
-		ExtraConfig: "[libdefaults]\n allow_weak_crypto = true\n allow_des3 = true\n allow_rc4 = true\n permitted_enctypes = aes des3 rc4\n"})
+		ExtraConfig: "[libdefaults]\n allow_weak_crypto = true\n allow_des3 = true\n allow_rc4 = true\n permitted_enctypes = aes camellia des3 rc4\n"})
 	for host, types := range types {
 		service := "HTTP/" + host + ".nego.test"
 		if err := r.AddService(service); err != nil {

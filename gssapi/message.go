@@ -35,6 +35,9 @@ func (c *SecContext) use(op string, call func(box) result) (result, error) {
 	if c.err != nil && !c.closed.Load() {
 		return result{}, c.err
 	}
+	if c.opts.AuthOnly {
+		return result{}, &Error{Op: op, Code: ErrUnavailable, Text: "the context is to authenticate and no more (AuthOnly)"}
+	}
 	if !c.handle.acquire() {
 		return result{}, &Error{Op: op, Code: ErrClosed}
 	}

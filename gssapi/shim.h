@@ -209,6 +209,8 @@ nego_result nego_snapshot_new(void *watch, const void *text, size_t text_len, co
 int nego_snapshot_changed(void *watch, void *snapshot);
 nego_result nego_snapshot_step(void *watch, void *snapshot, const void *text, size_t text_len, const void *type, size_t type_len,
     const void *mech, size_t mech_len, const void *bindings, size_t bindings_len, uint32_t flags, uint32_t lifetime);
+nego_result nego_snapshot_request(void *watch, void *snapshot, const void *checksum, size_t checksum_len);
+int64_t nego_snapshot_open(void *snapshot, const void *cipher, size_t len, void *plain);
 nego_result nego_snapshot_free(void *snapshot);
 
 /* shim_keyring.c: a keytab's keys in memory, for as long as the file has not changed */

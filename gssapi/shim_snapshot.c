@@ -9,7 +9,9 @@ enum {
 	/* libkrb5 looks for new tickets half a minute before the old ones end. */
 	MARGIN_S = 60,
 	/* By how much the KDC's clock may differ without a difference to anybody. */
-	OFFSET_S = 2
+	OFFSET_S = 2,
+	GSS_CHECKSUM = 0x8003,   /* the type of what GSSAPI has for a checksum, RFC 4121 section 4.1.1 */
+	AUTHENTICATOR_USAGE = 11 /* of a key, RFC 4120 section 7.5.1 */
 };
 
 /*
@@ -20,6 +22,7 @@ enum {
 typedef struct nego_snapshot {
 	krb5_context k;
 	krb5_ccache cc;
+	krb5_creds *ticket;
 	gss_cred_id_t cred;
 	gss_name_t target;
 	time_t until;
@@ -118,25 +121,24 @@ static int scan(nego_snapshot *s, krb5_ccache file, krb5_const_principal client)
 static int take_ticket(nego_snapshot *s, krb5_principal server, int hostbased, nego_pack *user)
 {
 	krb5_ccache file = NULL;
-	krb5_creds wanted = { .server = server }, *got = NULL;
+	krb5_creds wanted = { .server = server };
 	krb5_timestamp offset = 0;
 	krb5_int32 micro = 0;
 	char *client = NULL;
 	int ok = krb5_cc_default(s->k, &file) == 0 && krb5_cc_get_principal(s->k, file, &wanted.client) == 0 &&
 	    !krb5_principal_compare_any_realm(s->k, wanted.client, krb5_anonymous_principal()) &&
 	    !selects_other(s->k, file, server, hostbased) && scan(s, file, wanted.client) &&
-	    krb5_get_credentials(s->k, KRB5_GC_CACHED, file, &wanted, &got) == 0 &&
+	    krb5_get_credentials(s->k, KRB5_GC_CACHED, file, &wanted, &s->ticket) == 0 &&
 	    krb5_get_time_offsets(s->k, &offset, &micro) == 0 && abs(offset) <= OFFSET_S &&
 	    krb5_cc_new_unique(s->k, "MEMORY", NULL, &s->cc) == 0 && krb5_cc_initialize(s->k, s->cc, wanted.client) == 0 &&
-	    krb5_cc_store_cred(s->k, s->cc, got) == 0 && krb5_unparse_name(s->k, wanted.client, &client) == 0;
+	    krb5_cc_store_cred(s->k, s->cc, s->ticket) == 0 && krb5_unparse_name(s->k, wanted.client, &client) == 0;
 	if (ok) {
-		no_later_than(s, when(got->times.endtime));
+		no_later_than(s, when(s->ticket->times.endtime));
 		nego_put(user, client, strlen(client));
 		nego_put_oid(user, GSS_KRB5_NT_PRINCIPAL_NAME);
 		krb5_free_unparsed_name(s->k, client);
 		ok = !user->failed;
 	}
-	krb5_free_creds(s->k, got);
 	krb5_free_principal(s->k, wanted.client);
 	if (file != NULL)
 		krb5_cc_close(s->k, file);
@@ -216,6 +218,44 @@ nego_result nego_snapshot_step(void *watch, void *snapshot, const void *text, si
 	return nego_ctx_begin(s->cred, s->target, text, text_len, type, type_len, mech, mech_len, bindings, bindings_len, flags, lifetime);
 }
 
+/*
+ * What Kerberos's first token has inside (RFC 4121 section 4.1), with that checksum in its authenticator, made by the function that
+ * gss_init_sec_context makes it with. There is no context. Where something has changed, flags say so, and there is no token.
+ */
+nego_result nego_snapshot_request(void *watch, void *snapshot, const void *checksum, size_t checksum_len)
+{
+	nego_result r = { 0 };
+	nego_snapshot *s = snapshot;
+	krb5_auth_context auth = NULL;
+	krb5_data sum = { .data = (char *)checksum, .length = (unsigned)checksum_len }, request = { 0 };
+	krb5_timestamp now;
+	if (nego_snapshot_changed(watch, s)) {
+		r.flags = NEGO_SNAPSHOT_LATER;
+		return r;
+	}
+	if (time(NULL) < s->until && krb5_timeofday(s->k, &now) == 0 && krb5_auth_con_init(s->k, &auth) == 0 &&
+	    krb5_auth_con_setflags(s->k, auth, KRB5_AUTH_CONTEXT_DO_SEQUENCE) == 0 &&
+	    krb5_auth_con_set_req_cksumtype(s->k, auth, GSS_CHECKSUM) == 0 &&
+	    krb5_mk_req_extended(s->k, &auth, AP_OPTS_USE_SUBKEY, &sum, s->ticket, &request) == 0) {
+		r.out = request.data;
+		r.out_len = request.length;
+		r.lifetime = (uint32_t)s->ticket->times.endtime - (uint32_t)now;
+		nego_born();
+	}
+	if (auth != NULL)
+		krb5_auth_con_free(s->k, auth);
+	return r;
+}
+
+/* Decrypts an authenticator for the snapshot's ticket into plain, of the same size, and returns its length, or -1. */
+int64_t nego_snapshot_open(void *snapshot, const void *cipher, size_t len, void *plain)
+{
+	nego_snapshot *s = snapshot;
+	krb5_enc_data in = { .enctype = s->ticket->keyblock.enctype, .ciphertext = { .data = (char *)cipher, .length = (unsigned)len } };
+	krb5_data out = { .data = plain, .length = (unsigned)len };
+	return krb5_c_decrypt(s->k, &s->ticket->keyblock, AUTHENTICATOR_USAGE, NULL, &in, &out) == 0 ? (int64_t)out.length : -1;
+}
+
 /* While krb5.conf cannot be read, MIT krb5 frees neither a credential nor a name: what they hold is lost. */
 nego_result nego_snapshot_free(void *snapshot)
 {
@@ -226,6 +266,7 @@ nego_result nego_snapshot_free(void *snapshot)
 	gss_release_name(&ignored, &s->target);
 	if (s->cc != NULL)
 		krb5_cc_destroy(s->k, s->cc);
+	krb5_free_creds(s->k, s->ticket);
 	krb5_free_context(s->k);
 	free(s);
 	nego_died();

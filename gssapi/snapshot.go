@@ -20,6 +20,7 @@ type snapshots struct {
 	refused map[service]time.Time // until when no snapshot is tried; of the zero service, for none
 
 	tokens atomic.Int64 // made from snapshots, for tests
+	bare   atomic.Int64 // those of them without a context
 }
 
 // kept is what all initiators of the process share, as they share the default credential.
@@ -57,6 +58,8 @@ type stock struct {
 	n      int // idle, lent and being taken
 	taking int
 	back   sync.Cond // one is back, or gone
+
+	stencil atomic.Pointer[stencil] // of tokens that need no context
 }
 
 type snapshot struct {
@@ -86,7 +89,7 @@ func (l *leg) run(ctx context.Context, s slots) (result, error) {
 // repeatable says whether a leg is a first one that needs nothing but a ticket for the target.
 func (l *leg) repeatable() bool {
 	const own = FlagDelegate | FlagDelegatePolicy | FlagAnonymous
-	return !heimdal && l.initiate && l.opts.Credential == nil && l.handle.box == nil && len(l.in) == 0 && !l.target.IsZero() &&
+	return !heimdal && l.initiate && l.opts.Credential == nil && l.handle.box == nil && !l.bare && len(l.in) == 0 && !l.target.IsZero() &&
 		l.opts.Flags&own == 0 && (l.opts.Mech == SPNEGO || l.opts.Mech == KRB5)
 }
 
@@ -102,14 +105,27 @@ func (s *snapshots) step(l *leg) (result, bool) {
 		return result{}, false
 	}
 	defer l.handle.release()
-	r := snapshotStep(g.watch, sn.box, l.target, l.opts.Mech, l.bindings, l.opts.Flags, seconds(l.opts.Lifetime, 0))
-	ok := r.box != nil && r.isKRB5(l.opts.Mech)
+	now := st.stencil.Load()
+	fits := now.fits(l)
+	var r result
+	if fits && !now.bad {
+		r = snapshotRequest(g.watch, sn.box, now)
+	} else {
+		r = snapshotStep(g.watch, sn.box, l.target, l.opts.Mech, l.bindings, l.opts.Flags, seconds(l.opts.Lifetime, 0))
+	}
+	ok := r.bare || r.box != nil && r.isKRB5(l.opts.Mech)
 	switch {
+	case r.bare:
+		s.tokens.Add(1)
+		s.bare.Add(1)
 	case ok:
 		s.tokens.Add(1)
 		l.handle.box, r.box = r.box, nil
 		if r.major&statusContinue != 0 && Flags(r.flags)&FlagDCEStyle == 0 {
 			r.names = sn.names
+		}
+		if !fits && l.stencilled() {
+			st.stencil.Store(cut(g.watch, sn, l, r))
 		}
 	case r.box != nil:
 		ctxFree(r.box)

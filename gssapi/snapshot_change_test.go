@@ -14,9 +14,18 @@ import (
 	"time"
 )
 
+// asked is what children ask tokens of.
+var asked = &Options{AuthOnly: env("TEST_AUTH_ONLY") != ""}
+
+// wholeAndBare runs a test with children that ask for tokens with a context behind them, and without.
+func wholeAndBare(t *testing.T, test func(t *testing.T, env string)) {
+	t.Run("whole", func(t *testing.T) { test(t, "TEST_AUTH_ONLY=") })
+	t.Run("bare", func(t *testing.T) { test(t, "TEST_AUTH_ONLY=1") })
+}
+
 // whose says for whom an acceptor takes a token of the default credential, or why there is none.
 func whose() string {
-	c, token, snapped, err := first(www, nil)
+	c, token, snapped, err := first(www, asked)
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code.Error()
@@ -310,7 +319,7 @@ func init() {
 			if prepare != nil {
 				prepare(p)
 			}
-			must(warm(www, nil))
+			must(warm(www, asked))
 			unheard(200 * time.Millisecond)
 		}
 		for _, c := range changes[:len(changes)-1] {
@@ -343,7 +352,7 @@ func init() {
 		p.write("krb5.conf", "include "+p.path("included")+"\n"+string(b))
 		c, _, _, err := first(www, nil)
 		must(err)
-		must(warm(www, nil))
+		must(warm(www, asked))
 		p.write("included", p.named(p.path("1")))
 		for start := time.Now(); time.Since(start) < 100*time.Millisecond; {
 			whose()
@@ -403,10 +412,12 @@ func TestSnapshotAndOtherCalls(t *testing.T) {
 func TestSnapshotOfOverlookedFile(t *testing.T) {
 	dir := t.TempDir()
 	users := twoUsers(t, dir)
-	out := child(t, "overlooked", "TEST_DIR="+dir, "TEST_USER0="+users[0], "TEST_USER1="+users[1], "KRB5RCACHENAME=none:")
-	if want := users[0] + "@NEGO.TEST\n" + users[1] + "@NEGO.TEST\n"; out != want {
-		t.Errorf("%swant\n%s", out, want)
-	}
+	wholeAndBare(t, func(t *testing.T, how string) {
+		out := child(t, "overlooked", how, "TEST_DIR="+dir, "TEST_USER0="+users[0], "TEST_USER1="+users[1], "KRB5RCACHENAME=none:")
+		if want := users[0] + "@NEGO.TEST\n" + users[1] + "@NEGO.TEST\n"; out != want {
+			t.Errorf("%swant\n%s", out, want)
+		}
+	})
 }
 
 func TestSnapshotChanges(t *testing.T) {
@@ -415,27 +426,31 @@ func TestSnapshotChanges(t *testing.T) {
 	must(os.Chmod(dir, 0o755))
 	users := twoUsers(t, dir)
 	place{dir: dir}.run("kinit", "-l", "1s", "-k", "-t", filepath.Join(dir, "keys"), "-c", "FILE:"+filepath.Join(dir, "expired"), users[0])
-	out := child(t, "changes", "TEST_DIR="+dir, "TEST_USER0="+users[0], "TEST_USER1="+users[1], "KRB5RCACHENAME=none:")
-	named := strings.NewReplacer(users[0]+"@NEGO.TEST", "0", users[1]+"@NEGO.TEST", "1").Replace(out)
-	lines := strings.Split(strings.TrimSuffix(named, "\n"), "\n")
-	if len(lines) != len(changes) {
-		t.Fatalf("%d lines of %d:\n%s", len(lines), len(changes), named)
-	}
-	for n, c := range changes {
-		if want := c.name + ": 0, by a snapshot; " + c.want; lines[n] != want {
-			t.Errorf("%s\nwant\n%s", lines[n], want)
+	wholeAndBare(t, func(t *testing.T, how string) {
+		out := child(t, "changes", how, "TEST_DIR="+dir, "TEST_USER0="+users[0], "TEST_USER1="+users[1], "KRB5RCACHENAME=none:")
+		named := strings.NewReplacer(users[0]+"@NEGO.TEST", "0", users[1]+"@NEGO.TEST", "1").Replace(out)
+		lines := strings.Split(strings.TrimSuffix(named, "\n"), "\n")
+		if len(lines) != len(changes) {
+			t.Fatalf("%d lines of %d:\n%s", len(lines), len(changes), named)
 		}
-	}
+		for n, c := range changes {
+			if want := c.name + ": 0, by a snapshot; " + c.want; lines[n] != want {
+				t.Errorf("%s\nwant\n%s", lines[n], want)
+			}
+		}
+	})
 }
 
 // The default cache becomes another's and back, in place and in the same size, and each token is of whom it belongs to at the time.
 func TestSnapshotFlips(t *testing.T) {
 	dir := t.TempDir()
 	users := twoUsers(t, dir)
-	out := child(t, "flips", "TEST_DIR="+dir, "TEST_USER0="+users[0], "TEST_USER1="+users[1], "KRB5RCACHENAME=none:")
-	if want := "of another: 0, too early: 0, by a snapshot: some\n"; out != want {
-		t.Errorf("%swant %s", out, want)
-	}
+	wholeAndBare(t, func(t *testing.T, how string) {
+		out := child(t, "flips", how, "TEST_DIR="+dir, "TEST_USER0="+users[0], "TEST_USER1="+users[1], "KRB5RCACHENAME=none:")
+		if want := "of another: 0, too early: 0, by a snapshot: some\n"; out != want {
+			t.Errorf("%swant %s", out, want)
+		}
+	})
 }
 
 func init() {

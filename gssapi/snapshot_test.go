@@ -30,11 +30,16 @@ func first(target Name, o *Options) (c *SecContext, token []byte, snapped bool, 
 	return c, token, made() > before, err
 }
 
-// warm makes tokens until one comes of a snapshot: a file that was written just now has to rest.
+// warm makes tokens until one comes of a snapshot, without a context if that is what is asked for: a file that was written just
+// now has to rest.
 func warm(target Name, o *Options) error {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		c, _, snapped, err := first(target, o)
+		whole := !c.bare
 		c.Close()
+		if l := (leg{opts: c.opts}); whole && l.stencilled() && err == nil {
+			continue
+		}
 		if err != nil || snapped {
 			return err
 		}

@@ -112,7 +112,7 @@ func (x *exchange) fail(err error) error {
 func (x *exchange) prepare() error {
 	x.admission = x.t.admit(x.req)
 	x.origin.trace, x.origin.target = x.t.Trace, x.admission.target
-	x.origin.opts = gssapi.Options{Credential: x.t.Credential, Mech: x.t.Mech, Flags: x.flags()}
+	x.origin.opts = gssapi.Options{Credential: x.t.Credential, Mech: x.t.Mech, Flags: x.flags(), AuthOnly: true}
 	if err := x.chooseProxy(); err != nil {
 		return err
 	}

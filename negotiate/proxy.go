@@ -28,7 +28,7 @@ func (p *proxyAuth) handshake(proxy *url.URL) handshake {
 	return handshake{
 		trace:  p.trace,
 		target: gssapi.Service("HTTP", host(proxy)),
-		opts:   gssapi.Options{Credential: p.cred, Mech: p.mech},
+		opts:   gssapi.Options{Credential: p.cred, Mech: p.mech, AuthOnly: true},
 	}
 }
 

@@ -88,7 +88,7 @@ func (p *Proxy) connect(ctx context.Context, up *url.URL, r *http.Request) (_ en
 	limited := &io.LimitedReader{R: conn, N: maxHead}
 	read := bufio.NewReader(limited)
 
-	sc := gssapi.NewInitiator(gssapi.Service("HTTP", plainHost(up.Hostname())), &gssapi.Options{Mech: p.mech})
+	sc := gssapi.NewInitiator(gssapi.Service("HTTP", plainHost(up.Hostname())), &gssapi.Options{Mech: p.mech, AuthOnly: true})
 	defer sc.Close()
 	token, noToken := sc.Step(ctx, nil) // the proxy may not ask
 	for legs := 1; ; legs++ {

@@ -1,0 +1,497 @@
+//go:build cgo && unix && !heimdal
+
+package gssapi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// bare makes a token without a context.
+func bare(t testing.TB, target Name, o Options) (*SecContext, []byte) {
+	t.Helper()
+	o.AuthOnly = true
+	mustWarm(t, target, &o)
+	c, token, _, err := first(target, &o)
+	t.Cleanup(func() { c.Close() })
+	if !c.bare || err != nil {
+		t.Fatal(c.bare, err)
+	}
+	return c, token
+}
+
+// A token without a context is like one with it, for who makes it and for who takes it.
+func TestBareTokenIsLikeNative(t *testing.T) {
+	bindings := &ChannelBinding{Data: []byte("some data")}
+	for _, tc := range []struct {
+		name     string
+		target   Name
+		o        Options
+		acceptor *ChannelBinding
+	}{
+		{"SPNEGO", www, Options{}, nil},
+		{"krb5", www, Options{Mech: KRB5}, nil},
+		{"flags", www, Options{Flags: FlagIdentify | FlagExtendedError | FlagConfidential | FlagSequence | FlagReplay}, nil},
+		{"flags, krb5", www, Options{Mech: KRB5, Flags: FlagIdentify | FlagReplay}, nil},
+		{"bindings", www, Options{ChannelBinding: bindings}, bindings},
+		{"addresses", www, Options{ChannelBinding: &ChannelBinding{2, 2, []byte{127, 0, 0, 1}, []byte{127, 0, 0, 2}, nil}}, &ChannelBinding{2, 2, []byte{127, 0, 0, 1}, []byte{127, 0, 0, 2}, nil}},
+		{"principal", Principal("HTTP/www.nego.test@NEGO.TEST"), Options{}, nil},
+		{"principal of the default realm, krb5", Principal("HTTP/www.nego.test"), Options{Mech: KRB5}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			type end struct {
+				initiator, acceptor Info
+				established         bool
+				key                 int32
+			}
+			finish := func(c *SecContext, token []byte) (e end) {
+				a := NewAcceptor(&Options{ChannelBinding: tc.acceptor})
+				defer a.Close()
+				answer, err := a.Step(ctx, token)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, e.key, err = a.SessionKey(); err != nil {
+					t.Fatal(err)
+				}
+				if tc.o.Mech != KRB5 {
+					if who := c.Info().Initiator.String(); who != "user@NEGO.TEST" {
+						t.Errorf("of %q before the answer", who)
+					}
+					if _, err := c.Step(ctx, answer); err != nil {
+						t.Fatal(err)
+					}
+				}
+				e.initiator, e.acceptor, e.established = c.Info(), a.Info(), c.Established() && a.Established()
+				return e
+			}
+			c, token := native(t, tc.target, &tc.o)
+			b, bareToken := bare(t, tc.target, tc.o)
+			if d := len(token) - len(bareToken); d < -20 || d > 20 {
+				t.Errorf("%d bytes, and the library's own has %d", len(bareToken), len(token))
+			}
+			if !bytes.Equal(head(token), head(bareToken)) || !bytes.Equal(ticketIn(token), ticketIn(bareToken)) {
+				t.Errorf("%x\nthe library's own:\n%x", bareToken, token)
+			}
+			want, got := finish(c, token), finish(b, bareToken)
+			for _, i := range []struct{ want, got *Info }{{&want.initiator, &got.initiator}, {&want.acceptor, &got.acceptor}} {
+				if d := i.want.Expires.Sub(i.got.Expires).Abs(); d > 2*time.Second { // asked for at another second
+					t.Errorf("expires %v apart", d)
+				}
+				i.want.Expires = i.got.Expires
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%+v\nthe library's own:\n%+v", got, want)
+			}
+		})
+	}
+}
+
+// A replay cache, which knows what it has seen, takes each of many, and none twice.
+func TestBareTokensAreOnesOfTheirOwn(t *testing.T) {
+	keys, err := Acquire(ctx, &CredentialOptions{Usage: Accept, Store: Store{Keytab: realm.KeytabFile, RCache: "file2:" + filepath.Join(t.TempDir(), "rcache")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close()
+	accept := func(token []byte) error {
+		a := NewAcceptor(&Options{Credential: keys})
+		defer a.Close()
+		_, err := a.Step(ctx, token)
+		return err
+	}
+	for range 500 {
+		c, token := bare(t, www, Options{})
+		c.Close()
+		if err := accept(token); err != nil {
+			t.Fatal(err)
+		}
+		if err := accept(token); !errors.Is(err, ErrFailure) && !errors.Is(err, ErrDuplicateElement) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Bindings are of each token, and not of the first.
+func TestBareTokensHaveTheirOwnBindings(t *testing.T) {
+	for n := range 20 {
+		given, wanted := &ChannelBinding{Data: fmt.Append(nil, n/2)}, &ChannelBinding{Data: fmt.Append(nil, n/2)}
+		if n%4 == 3 {
+			wanted.Data = []byte("other")
+		}
+		_, token := bare(t, www, Options{ChannelBinding: given})
+		a := NewAcceptor(&Options{ChannelBinding: wanted})
+		defer a.Close()
+		switch _, err := a.Step(ctx, token); {
+		case n%4 == 3 && !errors.Is(err, ErrBadBindings), n%4 < 3 && (err != nil || a.Info().Flags&FlagChannelBound == 0):
+			t.Error(n, err)
+		}
+	}
+}
+
+// What has no context cannot go on without one, and what it goes on with is nobody else's.
+func TestBareTokenIsAnswered(t *testing.T) {
+	answer := func(token []byte) []byte {
+		a := NewAcceptor(nil)
+		defer a.Close()
+		out, err := a.Step(ctx, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for name, tc := range map[string]struct {
+		answer []byte
+		want   Code
+	}{
+		"empty":    {nil, ErrDefectiveToken},
+		"no token": {[]byte("no token"), ErrDefectiveToken},
+		"rejected": {[]byte{0xa1, 0x07, 0x30, 0x05, 0xa0, 0x03, 0x0a, 0x01, 0x02}, ErrDefectiveToken}, // NegTokenResp, reject
+	} {
+		c, token := native(t, www, nil)
+		answer(token)
+		_, want := c.Step(ctx, tc.answer)
+		c, token = bare(t, www, Options{})
+		good := answer(token)
+		_, got := c.Step(ctx, tc.answer)
+		if got == nil || want == nil || got.Error() != want.Error() || c.Established() {
+			t.Errorf("%s: %v\nthe library's own:\n%v", name, got, want)
+		}
+		if _, err := c.Step(ctx, good); err == nil || c.Established() {
+			t.Errorf("%s: it goes on, %v", name, err)
+		}
+	}
+	c, token := bare(t, www, Options{})
+	c.Close()
+	if _, err := c.Step(ctx, answer(token)); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	c, token = bare(t, www, Options{})
+	ended, end := context.WithCancelCause(ctx)
+	end(errors.New("enough"))
+	if _, err := c.Step(ended, answer(token)); err == nil || !strings.Contains(err.Error(), "enough") {
+		t.Error(err)
+	}
+	c, _ = bare(t, www, Options{Mech: KRB5})
+	if _, err := c.Step(ctx, nil); err == nil || !strings.Contains(err.Error(), "established already") {
+		t.Error(err)
+	}
+	settle(t)
+}
+
+func init() {
+	children["answered late"] = func() {
+		p := place{dir: env("TEST_DIR")}
+		os.Setenv("KRB5CCNAME", "FILE:"+p.path("cc"))
+		p.copy("0", "cc")
+		must(warm(www, asked))
+		c, token, _, err := first(www, asked)
+		must(err)
+		a := NewAcceptor(nil)
+		answer, err := a.Step(ctx, token)
+		must(err)
+		p.copy("1", "cc")
+		_, err = c.Step(ctx, answer)
+		fmt.Println(c.bare, c.Established(), c.Info().Initiator, err)
+	}
+}
+
+// Who has become somebody else by the answer does not go on as the one.
+func TestBareTokenIsAnsweredLate(t *testing.T) {
+	dir := t.TempDir()
+	users := twoUsers(t, dir)
+	out := child(t, "answered late", "TEST_AUTH_ONLY=1", "TEST_DIR="+dir)
+	if !strings.HasPrefix(out, "true false "+users[0]+"@NEGO.TEST gssapi: ") || !strings.Contains(out, "somebody else's by now") {
+		t.Error(out)
+	}
+}
+
+// Settings that reach into the authenticator do so without a context too.
+func TestBareTokenHasSettings(t *testing.T) {
+	conf, err := os.ReadFile(realm.Config)
+	must(err)
+	file := filepath.Join(t.TempDir(), "krb5.conf")
+	must(os.WriteFile(file, []byte("[libdefaults]\n client_aware_channel_bindings = true\n"+string(conf)), 0o600))
+	for _, aware := range []string{realm.Config, file} {
+		out := child(t, "authenticator", "KRB5_CONFIG="+aware, "TEST_AUTH_ONLY=1")
+		// AD-IF-RELEVANT with AP options, [MS-KILE] section 3.2.5.8, or nothing.
+		if want := fmt.Sprintf("%t\n%t\n", aware == file, aware == file); out != want {
+			t.Errorf("%s, %swant %s", aware, out, want)
+		}
+	}
+}
+
+func init() {
+	children["authenticator"] = func() {
+		must(warm(www, asked))
+		for _, o := range []*Options{asked, {}} {
+			c, token, snapped, err := first(www, o)
+			must(err)
+			if !snapped || c.bare != o.AuthOnly {
+				panic("it came another way")
+			}
+			_, request := split(token, tokenTags(SPNEGO)...)
+			g, st, sn := kept.lend(service{www, SPNEGO})
+			fields, ok := authenticator(open(sn, request))
+			kept.put(g, st, sn, true)
+			fmt.Println(ok && bytes.Contains(fields[8], []byte{0, 0x40, 0, 0}))
+		}
+	}
+}
+
+// All kinds of keys that sessions have.
+func TestBareTokenHasEachEnctype(t *testing.T) {
+	types := map[string]string{"aes256": "aes256-cts", "aes128": "aes128-cts", "sha256": "aes128-sha2", "sha384": "aes256-sha2",
+		"camellia128": "camellia128-cts-cmac", "camellia256": "camellia256-cts-cmac", "des3": "des3-cbc-sha1", "rc4": "arcfour-hmac"}
+	r := sessionRealm(t, types)
+	for host, name := range types {
+		conf := filepath.Join(t.TempDir(), "krb5.conf")
+		own, err := os.ReadFile(r.Config)
+		must(err)
+		must(os.WriteFile(conf, []byte("[libdefaults]\n permitted_enctypes = "+name+" aes256-cts\n"+string(own)), 0o600))
+		out := child(t, "each enctype", append(r.Env(), "KRB5_CONFIG="+conf, "TEST_HOST="+host, "TEST_AUTH_ONLY=1")...)
+		if want := fmt.Sprintf("true %d <nil>\n", enctypeNumbers[host]); out != want {
+			t.Errorf("%s: %swant %s", host, out, want)
+		}
+	}
+}
+
+var enctypeNumbers = map[string]int{"aes256": 18, "aes128": 17, "sha256": 19, "sha384": 20, "camellia128": 25, "camellia256": 26, "des3": 16, "rc4": 23}
+
+func init() {
+	children["each enctype"] = func() {
+		target := Service("HTTP", env("TEST_HOST")+".nego.test")
+		must(warm(target, asked))
+		c, token, _, err := first(target, asked)
+		must(err)
+		a := NewAcceptor(nil)
+		_, err = a.Step(ctx, token)
+		g, st, sn := kept.lend(service{target, SPNEGO})
+		_, request := split(token, tokenTags(SPNEGO)...)
+		fields, _ := authenticator(open(sn, request))
+		kept.put(g, st, sn, true)
+		var s strict
+		key := s.only(fields[fieldSubkey], 0x30)
+		number := s.only(s.cut(&key, 0xa0), 0x02)
+		fmt.Println(c.bare, number[len(number)-1], err)
+	}
+}
+
+// A context is made wherever more than a token is wanted of it.
+func TestBareTokenIsNotMade(t *testing.T) {
+	for name, o := range map[string]Options{
+		"not asked for": {},
+		"mutual":        {AuthOnly: true, Flags: FlagMutual},
+		"three legs":    {AuthOnly: true, Flags: FlagDCEStyle, Mech: KRB5},
+		"a lifetime":    {AuthOnly: true, Lifetime: time.Minute},
+		"delegation":    {AuthOnly: true, Flags: FlagDelegate},
+		"anonymous":     {AuthOnly: true, Flags: FlagAnonymous},
+		"a credential":  {AuthOnly: true, Credential: newTicket(t, "alice")},
+	} {
+		bare(t, www, Options{})
+		before := kept.bare.Load()
+		for range 3 {
+			c, _, _, _ := first(www, &o)
+			if c.bare || kept.bare.Load() != before {
+				t.Errorf("%s: there is none", name)
+			}
+			c.Close()
+		}
+	}
+}
+
+// Where the library's token is another one than what would be made, the library makes each.
+func TestStencilIsBad(t *testing.T) {
+	_, token := bare(t, www, Options{})
+	_, other := native(t, Service("HTTP", "localhost"), nil)
+	_, delegating := native(t, www, &Options{Flags: FlagDelegate})
+	_, mutual := native(t, www, &Options{Flags: FlagMutual})
+	_, raw := native(t, www, &Options{Mech: KRB5})
+	mustWarm(t, www, &Options{})
+	g, st, sn := kept.lend(service{www, SPNEGO})
+	if g == nil {
+		t.Fatal("there is no snapshot")
+	}
+	defer kept.put(g, st, sn, true)
+	l := &leg{opts: Options{AuthOnly: true, Mech: SPNEGO}, handle: newHandle(nil, ctxFree)}
+	for _, tc := range []struct {
+		name  string
+		token []byte
+		bad   bool
+	}{
+		{"its own", token, false},
+		{"of another service", other, true},
+		{"with delegation", delegating, true},
+		{"mutual", mutual, true},
+		{"of another mechanism", raw, true},
+		{"cut", token[:len(token)-1], true},
+		{"longer", append(bytes.Clone(token), 0), true},
+		{"none", nil, true},
+	} {
+		if s := cut(g.watch, sn, l, result{out: tc.token, major: statusContinue}); s == nil || s.bad != tc.bad || s.like.box != nil {
+			t.Errorf("%s: %+v", tc.name, s)
+		}
+	}
+}
+
+func TestBadStencilIsNotUsed(t *testing.T) {
+	c, _ := bare(t, www, Options{})
+	c.Close()
+	g, st, sn := kept.lend(service{www, SPNEGO})
+	bad := *st.stencil.Load()
+	bad.bad = true
+	st.stencil.Store(&bad)
+	kept.put(g, st, sn, true)
+	before := kept.bare.Load()
+	for range 3 {
+		c, _, snapped, err := first(www, &Options{AuthOnly: true})
+		if c.bare || !snapped || err != nil {
+			t.Error(c.bare, snapped, err)
+		}
+		c.Close()
+	}
+	if kept.bare.Load() != before {
+		t.Error("it was used")
+	}
+}
+
+// Authenticators differ where they may, and nowhere else.
+func TestSameAuthenticator(t *testing.T) {
+	der := func(tag byte, inside ...[]byte) []byte {
+		b := bytes.Join(inside, nil)
+		return append(appendHeader(nil, tag, len(b)), b...)
+	}
+	key := func(typ byte, n int) []byte {
+		return der(0x30, der(0xa0, der(0x02, []byte{typ})), der(0xa1, der(0x04, bytes.Repeat([]byte{typ}, n))))
+	}
+	sum := der(0x30, der(0xa0, der(0x02, []byte{0, 0x80, 3})), der(0xa1, der(0x04, make([]byte, 24))))
+	fields := [][]byte{{0x02, 1, 5}, {0x1b, 1, 'R'}, {0x30, 0}, sum, {0x02, 1, 7}, {0x18, 1, 'Z'}, key(18, 32), {0x02, 1, 9}, {0x30, 0}}
+	encode := func(fields [][]byte) []byte {
+		var b [][]byte
+		for n, f := range fields {
+			if f != nil {
+				b = append(b, der(0xa0+byte(n), f))
+			}
+		}
+		return der(0x62, der(0x30, b...))
+	}
+	whole := encode(fields)
+	if !sameAuthenticator(whole, whole) || checksum(whole) == nil || !sameAuthenticator(whole, append(bytes.Clone(whole), 0, 0, 0)) {
+		t.Fatal("one is not like itself")
+	}
+	for _, tc := range []struct {
+		field int
+		to    []byte
+		same  bool
+	}{
+		{0, []byte{0x02, 1, 4}, false}, {1, []byte{0x1b, 1, 'S'}, false}, {2, []byte{0x30, 1}, false}, {3, nil, false},
+		{3, bytes.Replace(sum, make([]byte, 24), bytes.Repeat([]byte{1}, 24), 1), false},
+		{4, []byte{0x02, 2, 1, 1}, true}, {4, nil, false}, {5, []byte{0x18, 1, 'Y'}, true}, {5, nil, false},
+		{6, key(17, 32), false}, {6, key(18, 16), false}, {6, nil, false}, {6, []byte{0x30, 0}, false},
+		{6, bytes.Replace(key(18, 32), []byte{18, 18}, []byte{1, 1}, 1), true},
+		{7, []byte{0x02, 4, 1, 1, 1, 1}, true}, {7, nil, false}, {8, nil, false}, {8, []byte{0x30, 1, 1}, false},
+	} {
+		changed := slices.Clone(fields)
+		changed[tc.field] = tc.to
+		other := encode(changed)
+		if sameAuthenticator(whole, other) != tc.same || sameAuthenticator(other, whole) != tc.same {
+			t.Errorf("field %d, %x: not %t", tc.field, tc.to, tc.same)
+		}
+		if (checksum(other) != nil) != (tc.field != 3 || tc.to != nil) {
+			t.Errorf("field %d, %x: checksum", tc.field, tc.to)
+		}
+	}
+	for _, bad := range [][]byte{nil, {0x62}, whole[:len(whole)-1], der(0x62, der(0x30), []byte{5, 0}), der(0x61, whole[2:]), encode(append(slices.Clone(fields), []byte{5, 0}))} {
+		if _, ok := authenticator(bad); ok || sameAuthenticator(bad, bad) || checksum(bad) != nil {
+			t.Errorf("%x is one", bad)
+		}
+	}
+	for _, sum := range [][]byte{
+		der(0x30, der(0xa0, der(0x02, []byte{0, 0x80, 3})), der(0xa1, der(0x04, make([]byte, 28)))), // with a ticket, or IAKERB's
+		der(0x30, der(0xa0, der(0x02, []byte{15})), der(0xa1, der(0x04, make([]byte, 24)))),
+	} {
+		changed := slices.Clone(fields)
+		changed[3] = sum
+		if checksum(encode(changed)) != nil {
+			t.Errorf("%x is a checksum of GSSAPI's", sum)
+		}
+	}
+}
+
+// What is taken apart and put together is the same, at all lengths that headers have.
+func TestStencilPutsTogether(t *testing.T) {
+	wrap := func(n int) []byte {
+		inner := append(appendHeader(nil, 0x6e, n), bytes.Repeat([]byte{0x55}, n)...)
+		s := &stencil{around: []frame{{0x60, []byte{6, 1, 9}, nil}, {0xa0, nil, nil}, {0x30, []byte{0xa0, 0}, []byte{0xa3, 0}}, {0xa2, nil, nil}, {0x04, nil, nil}, {0x60, []byte{6, 1, 9, 1, 0}, nil}}}
+		return s.token(inner)
+	}
+	for _, n := range []int{0, 1, 100, 105, 110, 115, 120, 127, 128, 200, 240, 250, 255, 256, 1000, 65500, 65520, 65535, 65536, 70000, 1 << 20} {
+		token := wrap(n)
+		around, inner := split(token, tokenTags(SPNEGO)...)
+		if len(around) != 6 || len(inner) < n || !bytes.Equal((&stencil{around: around}).token(inner), token) {
+			t.Errorf("%d bytes", n)
+		}
+	}
+	_, token := native(t, www, nil)
+	around, inner := split(token, tokenTags(SPNEGO)...)
+	if !bytes.Equal((&stencil{around: around}).token(inner), token) {
+		t.Errorf("%x", token)
+	}
+}
+
+// Many at once, each one's own.
+func TestBareTokensAtOnce(t *testing.T) {
+	settle(t)
+	c, _ := bare(t, www, Options{})
+	c.Close()
+	alive := liveObjects()
+	const callers, each = 16, 200
+	tokens := make(chan []byte, callers*each)
+	errs := make(chan error, callers)
+	for range callers {
+		go func() {
+			var err error
+			for n := range each {
+				o := &Options{AuthOnly: true}
+				if n%10 == 0 {
+					o.ChannelBinding = &ChannelBinding{Data: binary.BigEndian.AppendUint32(nil, uint32(n/50))}
+				}
+				c := NewInitiator(www, o)
+				token, e := c.Step(ctx, nil)
+				c.Close()
+				err = cmp.Or(err, e)
+				tokens <- token
+			}
+			errs <- err
+		}()
+	}
+	seen := map[string]bool{}
+	for range callers * each {
+		token := <-tokens
+		_, request := split(token, tokenTags(SPNEGO)...)
+		if request == nil || seen[string(token)] {
+			t.Fatalf("%x, made before: %t", token, seen[string(token)])
+		}
+		seen[string(token)] = true
+	}
+	for range callers {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if more := liveObjects() - alive; more > int64(2*enough()) { // snapshots that the callers had use for
+		t.Errorf("%d C objects more than before", more)
+	}
+	settle(t)
+}

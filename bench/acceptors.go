@@ -122,7 +122,7 @@ func freshTokens(maker *process, n int) (tokens [][]byte, err error) {
 
 // makeTokens is that other process.
 func makeTokens(tickets string, in io.Reader, out io.Writer) error {
-	next := func() ([]byte, error) { return token(nil, www) }
+	next := func() ([]byte, error) { return token(&asTransport, www) }
 	if tickets == "0" {
 		next = newTicket
 	}
@@ -162,5 +162,5 @@ func newTicket() ([]byte, error) {
 		return nil, err
 	}
 	defer cred.Close()
-	return token(cred, www)
+	return token(&gssapi.Options{Credential: cred, AuthOnly: true}, www)
 }

@@ -40,7 +40,7 @@ type bar struct {
 
 // chart writes the figures that matter most as bars.
 func (r *Results) chart(file string) (err error) {
-	tokens := []string{negoDefault, cFloor, cAcquired, cDefault, gokrb5}
+	tokens := []string{negoDefault, negoContext, cFloor, cAcquired, cDefault, gokrb5}
 	var one, many, get []labelled
 	for _, who := range tokens {
 		one = append(one, labelled{who, r.initiator(who, 1, 1, 0).figure(wall)})
@@ -90,7 +90,7 @@ func layOut(title string, rows []labelled, y int) panel {
 		top := y + panelHead + i*rowHeight
 		class := "other"
 		switch row.who {
-		case negoDefault, negoPreemptive, negoRemember, negoChallenge:
+		case negoDefault, negoContext, negoPreemptive, negoRemember, negoChallenge:
 			class = "nego"
 		case cFloor:
 			class = "floor"

@@ -75,6 +75,7 @@ func (r *Results) tokenClaims() []Claim {
 	for _, k := range costs {
 		c = append(c,
 			atMost(0.90, ratio(usual(negoDefault), usual(cFloor), k.of), "token, %s, default credential / C floor", k.name),
+			atMost(0.90, ratio(usual(negoContext), usual(cFloor), k.of), "token, %s, default credential, whole context / C floor", k.name),
 			atMost(1, ratio(usual(negoDefault), usual(gokrb5), k.of), "token, %s, default credential / gokrb5", k.name))
 		for _, n := range ticketCounts[1:] {
 			c = append(c, atMost(1.1, ratio(r.initiator(negoDefault, n, 1, 0), usual(negoDefault), k.of),

@@ -19,6 +19,7 @@ const (
 	cAcquired    = "C, acquired credential"
 	cFloor       = "C floor"
 	negoDefault  = "nego, default credential"
+	negoContext  = "nego, default credential, whole context"
 	negoAcquired = "nego, acquired credential"
 	gokrb5       = "gokrb5"
 )
@@ -40,10 +41,12 @@ func openInitiator(s Subject) (Program, error) {
 	case cFloor:
 		return initiateC(cfloor.Floor, s)
 	case negoDefault:
+		return initiate(&asTransport, s), nil
+	case negoContext:
 		return initiate(nil, s), nil
 	case negoAcquired:
 		cred, err := gssapi.Acquire(context.Background(), nil)
-		return initiate(cred, s), err
+		return initiate(&gssapi.Options{Credential: cred}, s), err
 	case gokrb5:
 		return initiateGokrb5(s)
 	}
@@ -55,18 +58,21 @@ func initiateC(kind cfloor.Kind, s Subject) (Program, error) {
 	return Program{run: func(n int) error { return p.Initiate("HTTP@"+host, n) }}, err
 }
 
-func initiate(cred *gssapi.Credential, s Subject) Program {
+func initiate(o *gssapi.Options, s Subject) Program {
 	return Program{run: func(n int) error {
 		return share(n, s.Threads, func(int) error {
-			_, err := token(cred, www)
+			_, err := token(o, www)
 			return err
 		})
 	}}
 }
 
+// asTransport is what negotiate.Transport asks for.
+var asTransport = gssapi.Options{AuthOnly: true}
+
 // token makes one token of this project.
-func token(cred *gssapi.Credential, target gssapi.Name) ([]byte, error) {
-	c := gssapi.NewInitiator(target, &gssapi.Options{Credential: cred})
+func token(o *gssapi.Options, target gssapi.Name) ([]byte, error) {
+	c := gssapi.NewInitiator(target, o)
 	defer c.Close()
 	return c.Step(context.Background(), nil)
 }

@@ -17,7 +17,7 @@ const (
 
 // The rows of the tables.
 var (
-	tokenMakers   = []string{cFloor, cAcquired, cDefault, negoDefault, negoAcquired, gokrb5}
+	tokenMakers   = []string{cFloor, cAcquired, cDefault, negoDefault, negoContext, negoAcquired, gokrb5}
 	tokenTakers   = []string{cAcceptor, cInquirer, cCalled, negoAcceptor}
 	httpClients   = []string{plain, negoPreemptive, negoRemember, negoChallenge, gokrbPreemptive, gokrbChallenge, goSpnego, curlClient, python}
 	scaledClients = []string{negoPreemptive, gokrbPreemptive} // by goroutines, size and origins

@@ -126,7 +126,7 @@ func fill(tickets, padding string) error {
 	if err := cfloor.Fill(services(n), pad); err != nil {
 		return err
 	}
-	t, err := token(nil, www)
+	t, err := token(&asTransport, www)
 	if err == nil && len(t) < pad {
 		err = fmt.Errorf("a token of %d bytes, although the ticket is to have %d more than usual", len(t), pad)
 	}

@@ -3,6 +3,7 @@ package gssapi
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,9 @@ const (
 
 	// maxSnapshots bounds the memory, at 13 KB each.
 	maxSnapshots = 1000
+
+	// maxStencils is for how many flags and bindings one service has stencils in a generation. It takes two tokens to cut one.
+	maxStencils = 8
 )
 
 // service is what one snapshot is for.
@@ -59,7 +63,7 @@ type stock struct {
 	taking int
 	back   sync.Cond // one is back, or gone
 
-	stencil atomic.Pointer[stencil] // of tokens that need no context
+	stencils atomic.Pointer[[]*stencil] // of tokens that need no context, for a number of flags and bindings; only added to
 }
 
 type snapshot struct {
@@ -105,11 +109,10 @@ func (s *snapshots) step(l *leg) (result, bool) {
 		return result{}, false
 	}
 	defer l.handle.release()
-	now := st.stencil.Load()
-	fits := now.fits(l)
+	by, more := st.stencil(l)
 	var r result
-	if fits && !now.bad {
-		r = snapshotRequest(g.watch, sn.box, now)
+	if by != nil && !by.bad {
+		r = snapshotRequest(g.watch, sn.box, by)
 	} else {
 		r = snapshotStep(g.watch, sn.box, l.target, l.opts.Mech, l.bindings, l.opts.Flags, seconds(l.opts.Lifetime, 0))
 	}
@@ -124,8 +127,8 @@ func (s *snapshots) step(l *leg) (result, bool) {
 		if r.major&statusContinue != 0 && Flags(r.flags)&FlagDCEStyle == 0 {
 			r.names = sn.names
 		}
-		if !fits && l.stencilled() {
-			st.stencil.Store(cut(g.watch, sn, l, r))
+		if by == nil && more {
+			s.keep(st, cut(g.watch, sn, l, r))
 		}
 	case r.box != nil:
 		ctxFree(r.box)
@@ -137,6 +140,38 @@ func (s *snapshots) step(l *leg) (result, bool) {
 	}
 	s.put(g, st, sn, ok)
 	return r, ok
+}
+
+// stencil is the one for a leg, if there is one, and whether another one would be of use.
+func (st *stock) stencil(l *leg) (s *stencil, more bool) {
+	if !l.stencilled() {
+		return nil, false
+	}
+	all := st.stencils.Load()
+	if all == nil {
+		return nil, true
+	}
+	for _, s := range *all {
+		if s.fits(l) {
+			return s, false
+		}
+	}
+	return nil, len(*all) < maxStencils
+}
+
+// keep adds a stencil, unless there is none or another call was faster.
+func (s *snapshots) keep(st *stock, more *stencil) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*stencil
+	if p := st.stencils.Load(); p != nil {
+		all = *p
+	}
+	same := func(s *stencil) bool { return s.flags == more.flags && s.bindings == more.bindings }
+	if more != nil && len(all) < maxStencils && !slices.ContainsFunc(all, same) {
+		all = append(slices.Clip(all), more)
+		st.stencils.Store(&all)
+	}
 }
 
 // initiator is whose the snapshots for a target are, if there is one and nothing has changed.

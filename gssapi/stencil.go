@@ -33,7 +33,7 @@ func (l *leg) stencilled() bool {
 
 // fits says whether the stencil is of tokens like a leg's. It may be bad.
 func (s *stencil) fits(l *leg) bool {
-	return s != nil && l.stencilled() && s.flags == l.opts.Flags && s.bindings == string(l.bindings)
+	return s.flags == l.opts.Flags && s.bindings == string(l.bindings)
 }
 
 // cut makes a stencil of what the library has made of a snapshot. It is nil where something changed meanwhile.

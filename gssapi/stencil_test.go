@@ -123,9 +123,10 @@ func TestBareTokensAreOnesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// Bindings are of each token, and not of the first.
+// Bindings are of each token, and not of the first; they are any number, and not all are worth a stencil.
 func TestBareTokensHaveTheirOwnBindings(t *testing.T) {
-	for n := range 20 {
+	dropSnapshots()
+	for n := range 2 * (maxStencils - 2) {
 		given, wanted := &ChannelBinding{Data: fmt.Append(nil, n/2)}, &ChannelBinding{Data: fmt.Append(nil, n/2)}
 		if n%4 == 3 {
 			wanted.Data = []byte("other")
@@ -137,6 +138,32 @@ func TestBareTokensHaveTheirOwnBindings(t *testing.T) {
 		case n%4 == 3 && !errors.Is(err, ErrBadBindings), n%4 < 3 && (err != nil || a.Info().Flags&FlagChannelBound == 0):
 			t.Error(n, err)
 		}
+	}
+	token := func(n int) bool {
+		c, token, snapped, err := first(www, &Options{AuthOnly: true, ChannelBinding: &ChannelBinding{Data: fmt.Append(nil, n)}})
+		defer c.Close()
+		if err != nil || !snapped {
+			t.Fatal(snapped, err)
+		}
+		a := NewAcceptor(&Options{ChannelBinding: &ChannelBinding{Data: fmt.Append(nil, n)}})
+		defer a.Close()
+		if _, err := a.Step(ctx, token); err != nil || a.Info().Flags&FlagChannelBound == 0 {
+			t.Error(n, err)
+		}
+		return c.bare
+	}
+	mustWarm(t, www, nil)
+	n := 0
+	for range 3 {
+		n = 0
+		for i := range 2 * maxStencils {
+			if token(i) {
+				n++
+			}
+		}
+	}
+	if n == 0 || n > maxStencils {
+		t.Errorf("%d stencils", n)
 	}
 }
 
@@ -349,9 +376,9 @@ func TestBadStencilIsNotUsed(t *testing.T) {
 	c, _ := bare(t, www, Options{})
 	c.Close()
 	g, st, sn := kept.lend(service{www, SPNEGO})
-	bad := *st.stencil.Load()
+	bad := *(*st.stencils.Load())[0]
 	bad.bad = true
-	st.stencil.Store(&bad)
+	st.stencils.Store(&[]*stencil{&bad})
 	kept.put(g, st, sn, true)
 	before := kept.bare.Load()
 	for range 3 {

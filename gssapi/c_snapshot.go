@@ -68,7 +68,7 @@ func snapshotRequest(watch, snapshot box, s *stencil) result {
 		return made
 	}
 	r := s.like
-	r.out, r.lifetime, r.bare = made.out, made.lifetime, true
+	r.out, r.lifetime, r.by = made.out, made.lifetime, s
 	return r
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // Options are what a context is to be. Nil is the same as the zero value. An acceptor uses
-// Credential and ChannelBinding only.
+// Credential, ChannelBinding and AuthOnly.
 type Options struct {
 	// Credential nil is the library's default. For an initiator that is the one of the moment for each
 	// context, as in C programs, so a new kinit takes effect at once; for an acceptor it is any key of the
@@ -25,9 +25,14 @@ type Options struct {
 	Lifetime       time.Duration // asked for, in whole seconds; zero: the mechanism's default
 	ChannelBinding *ChannelBinding
 
-	// AuthOnly says that the context is to authenticate and no more, as in HTTP: messages, keys, Inquire and Export are
-	// ErrUnavailable. In return an initiator's first token without FlagMutual takes less than half the time, with the default
-	// credential as above: no context of the library's is made for it. Where the acceptor answers all the same, Step goes on as it always does.
+	// AuthOnly says that the context is to authenticate and no more, as in HTTP. What needs its keys or its ticket is then
+	// ErrUnavailable, on either side: messages, PRF, SessionKey, Inquire, Ticket, AuthorizationData, SetOption, ProcessToken, Export and
+	// ExportLucid. Info, Delegated, and an acceptor's Attributes and Composite are as ever.
+	//
+	// In return an initiator's first token takes less than half the time, as the library makes no context for it. That is so with the
+	// default credential as above, and without a Lifetime, FlagMutual, FlagDCEStyle, and flags for delegation or anonymity; otherwise
+	// AuthOnly changes no token. SPNEGO's answer that the token was accepted is taken as it is, unsigned. For any other answer,
+	// as that another mechanism is wanted, the library makes a context after all: for that the user has to be the same as before.
 	AuthOnly bool
 }
 
@@ -59,7 +64,8 @@ type SecContext struct {
 	handle  *handle // its box is empty until the first step
 	cleanup runtime.Cleanup
 
-	bare bool // the first token has no context behind it
+	by   *stencil  // that the first token is by: it has no context behind it
+	ends time.Time // its ticket
 
 	closed      atomic.Bool // by Close
 	err         error       // a failed context stays failed
@@ -141,7 +147,7 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 	if ctx.Done() != nil {
 		in = bytes.Clone(in) // the call may outlive this one, and in is the caller's
 	}
-	l := leg{handle: c.handle, target: c.target, opts: c.opts, bindings: c.opts.ChannelBinding.pack(), initiate: c.info.Initiated, in: in, negotiated: c.info.Mech, bare: c.bare, user: c.info.Initiator}
+	l := leg{handle: c.handle, target: c.target, opts: c.opts, bindings: c.opts.ChannelBinding.pack(), initiate: c.info.Initiated, in: in, negotiated: c.info.Mech, by: c.by, ends: c.ends, user: c.info.Initiator}
 	r, cancelled := l.run(ctx, slots)
 	if cancelled != nil {
 		if _, ok := cancelled.(unbegun); !ok {
@@ -165,11 +171,14 @@ func (c *SecContext) Step(ctx context.Context, in []byte) (out []byte, err error
 			c.info.Initiator = n
 		}
 	}
-	c.bare = r.bare
+	if c.by = r.by; c.by != nil {
+		c.ends = contextExpiry(r.lifetime, KRB5)
+	}
 	if r.major&statusContinue == 0 {
 		c.established = true
-		if r.bare {
+		if c.by != nil {
 			c.setNames(r.names)
+			c.info.Mech = r.mech
 		}
 		c.info.Expires = contextExpiry(r.lifetime, c.info.Mech)
 		if !c.info.Initiated {
@@ -197,8 +206,9 @@ type leg struct {
 
 	negotiated OID // by the legs before
 
-	bare bool // the legs before are a token by a stencil
-	user Name // whose
+	by   *stencil  // that the first token is by
+	ends time.Time // its ticket
+	user Name      // whose it is
 }
 
 func (l *leg) step() result {
@@ -222,12 +232,12 @@ func (l *leg) step() result {
 		return l.accept(first)
 	}
 	switch {
-	case l.bare && len(l.in) > 0:
+	case l.by != nil && len(l.in) > 0:
 		if r := l.catchUp(); r.failed() {
 			return r
 		}
 		first = false
-	case first && !l.bare:
+	case first && l.by == nil:
 	case len(l.in) == 0: // on which MIT's SPNEGO crashes
 		return result{major: uint32(ErrDefectiveToken), text: "the peer's token is empty"}
 	case heimdal && !heimdalReads(l.opts.Mech, l.negotiated, l.opts.Flags, l.in):
@@ -261,9 +271,11 @@ func (l *leg) step() result {
 	return l.explain(r, first, &pool.store)
 }
 
-// catchUp gives a context to a token by a stencil, to which there is an answer: the library makes the first token once more. It is not sent, and is the same but for
-// its keys, which serve neither the choice of another mechanism nor the news that this one will do.
+// catchUp gives a context to a token by a stencil whose acceptor wants more than that: the library makes a first token once more. It is
+// not sent, and is the same but for its keys. Another mechanism has its own; where Kerberos goes on without mutual authentication, it is
+// to fail. The acceptor's next tokens have contexts.
 func (l *leg) catchUp() result {
+	l.by.bad.Store(true)
 	r := l.explain(initStep(l.handle.box, nil, nil), true, &Store{})
 	if r.failed() {
 		return r

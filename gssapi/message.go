@@ -35,15 +35,15 @@ func (c *SecContext) use(op string, call func(box) result) (result, error) {
 	if c.err != nil && !c.closed.Load() {
 		return result{}, c.err
 	}
-	if c.opts.AuthOnly {
-		return result{}, &Error{Op: op, Code: ErrUnavailable, Text: "the context is to authenticate and no more (AuthOnly)"}
-	}
 	if !c.handle.acquire() {
 		return result{}, &Error{Op: op, Code: ErrClosed}
 	}
 	defer c.handle.release()
-	if c.handle.box == nil || !c.established && c.info.Flags&FlagProtReady == 0 {
+	switch {
+	case !c.established && c.info.Flags&FlagProtReady == 0:
 		return result{}, &Error{Op: op, Code: ErrNoContext, Text: "the context is not established yet"}
+	case c.opts.AuthOnly:
+		return result{}, &Error{Op: op, Code: ErrUnavailable, Text: "the context is to authenticate and no more (AuthOnly)"}
 	}
 	r := call(c.handle.box)
 	return r, r.err(op, "", nil)

@@ -18,7 +18,7 @@ type result struct {
 	flags, lifetime uint32
 	mech            OID
 	box             box
-	bare            bool // a token by a stencil: there is no context
+	by              *stencil // that the token is by: there is no context
 
 	names        []byte // an established context's, packed
 	acceptor     Name   // of an accepted one

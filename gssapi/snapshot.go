@@ -73,6 +73,11 @@ type snapshot struct {
 
 // run makes a leg: from a snapshot, or else by the library's own way, of whose ticket a snapshot is then taken.
 func (l *leg) run(ctx context.Context, s slots) (result, error) {
+	if l.by != nil && ctx.Err() == nil {
+		if r, ok := l.by.accepted(l.in, l.ends); ok {
+			return r, nil
+		}
+	}
 	if !l.repeatable() || ctx.Err() != nil {
 		own := *l
 		return s.run(ctx, own.step, (*result).freeCredential)
@@ -93,7 +98,7 @@ func (l *leg) run(ctx context.Context, s slots) (result, error) {
 // repeatable says whether a leg is a first one that needs nothing but a ticket for the target.
 func (l *leg) repeatable() bool {
 	const own = FlagDelegate | FlagDelegatePolicy | FlagAnonymous
-	return !heimdal && l.initiate && l.opts.Credential == nil && l.handle.box == nil && !l.bare && len(l.in) == 0 && !l.target.IsZero() &&
+	return !heimdal && l.initiate && l.opts.Credential == nil && l.handle.box == nil && l.by == nil && len(l.in) == 0 && !l.target.IsZero() &&
 		l.opts.Flags&own == 0 && (l.opts.Mech == SPNEGO || l.opts.Mech == KRB5)
 }
 
@@ -111,14 +116,14 @@ func (s *snapshots) step(l *leg) (result, bool) {
 	defer l.handle.release()
 	by, more := st.stencil(l)
 	var r result
-	if by != nil && !by.bad {
+	if by != nil && !by.bad.Load() {
 		r = snapshotRequest(g.watch, sn.box, by)
 	} else {
 		r = snapshotStep(g.watch, sn.box, l.target, l.opts.Mech, l.bindings, l.opts.Flags, seconds(l.opts.Lifetime, 0))
 	}
-	ok := r.bare || r.box != nil && r.isKRB5(l.opts.Mech)
+	ok := r.by != nil || r.box != nil && r.isKRB5(l.opts.Mech)
 	switch {
-	case r.bare:
+	case r.by != nil:
 		s.tokens.Add(1)
 		s.bare.Add(1)
 	case ok:

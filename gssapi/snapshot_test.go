@@ -35,7 +35,7 @@ func first(target Name, o *Options) (c *SecContext, token []byte, snapped bool, 
 func warm(target Name, o *Options) error {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		c, _, snapped, err := first(target, o)
-		whole := !c.bare
+		whole := c.by == nil
 		c.Close()
 		if l := (leg{opts: c.opts}); whole && l.stencilled() && err == nil {
 			continue

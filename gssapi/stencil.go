@@ -1,6 +1,10 @@
 package gssapi
 
-import "bytes"
+import (
+	"bytes"
+	"sync/atomic"
+	"time"
+)
 
 // stencil is what the first tokens for a target have in common where a context is to authenticate and no more, and to ask for no
 // answer (Options.AuthOnly, without FlagMutual). Of such a token nothing is needed once it was sent, so that no context has to be
@@ -13,11 +17,14 @@ import "bytes"
 type stencil struct {
 	flags    Flags
 	bindings string // packed
-	bad      bool   // the library makes other tokens
+
+	// bad is one that is not to be used: the library makes other tokens, or the acceptor was content with none.
+	bad atomic.Bool
 
 	around   []frame
 	checksum []byte
 	like     result // what came with the library's token
+	info     []byte // what its context has to say, packed
 }
 
 // frame is an element with what is inside of it before another one, and behind that.
@@ -38,25 +45,19 @@ func (s *stencil) fits(l *leg) bool {
 
 // cut makes a stencil of what the library has made of a snapshot. It is nil where something changed meanwhile.
 func cut(watch box, sn snapshot, l *leg, like result) *stencil {
-	s := &stencil{flags: l.opts.Flags, bindings: string(l.bindings), bad: true}
-	around, request := split(like.out, tokenTags(l.opts.Mech)...)
+	s := &stencil{flags: l.opts.Flags, bindings: string(l.bindings)}
+	s.bad.Store(true)
+	around, request := split(bytes.Clone(like.out), tokenTags(l.opts.Mech)...) // the caller may write over its token
 	plain := open(sn, request)
 	defer clear(plain)
 	sum := checksum(plain)
-	if sum == nil {
+	info := ctxInfo(l.handle.box, KRB5, Name{})
+	if sum == nil || info.failed() {
 		return s
 	}
-	s.around, s.checksum, s.like = around, sum, like
-	s.like.out, s.like.box = nil, nil
-	if like.major&statusContinue == 0 {
-		info := ctxInfo(l.handle.box, like.mech, Name{})
-		if info.failed() {
-			return s
-		}
-		s.like.names = info.out
-	} else {
-		s.like.names = sn.names
-	}
+	s.around, s.checksum, s.like, s.info = around, sum, like, info.out
+	s.like.out = nil
+	s.like.names = info.out
 	made := snapshotRequest(watch, sn.box, s)
 	if made.flags == snapshotLater {
 		return nil
@@ -64,8 +65,32 @@ func cut(watch box, sn snapshot, l *leg, like result) *stencil {
 	_, again := split(made.out, tokenTags(l.opts.Mech)...)
 	opened := open(sn, again)
 	defer clear(opened)
-	s.bad = !alike(request, again) || !sameAuthenticator(plain, opened)
+	s.bad.Store(!alike(request, again) || !sameAuthenticator(plain, opened))
 	return s
+}
+
+// accepted is what the library would say to an answer that takes a token by the stencil and wants no more (RFC 4178 section
+// 4.2.2). It is nothing where there is another answer. A mechListMIC is not looked at, as there is no key for it: who asks for no mutual
+// authentication believes the answer of anybody, and the mechanism is the one that was to be the first choice.
+func (s *stencil) accepted(answer []byte, ends time.Time) (r result, ok bool) {
+	var d strict
+	b := d.only(answer, 0xa1, 0x30)
+	state, mech := d.only(d.cut(&b, 0xa0), 0x0a), KRB5
+	if len(b) > 0 && b[0] == 0xa1 {
+		mech = OID(d.only(d.cut(&b, 0xa1), 0x06))
+	}
+	if len(b) > 0 && b[0] == 0xa2 {
+		d.bad = d.bad || len(d.only(d.cut(&b, 0xa2), 0x04)) > 0 // a token, which the library is to refuse
+	}
+	if len(b) > 0 {
+		d.only(d.cut(&b, 0xa3), 0x04)
+	}
+	if d.bad || len(b) > 0 || !bytes.Equal(state, []byte{0}) || mech != KRB5 && mech != KRB5MS {
+		return result{}, false
+	}
+	r = s.like
+	r.by, r.mech, r.major, r.lifetime = s, KRB5, 0, uint32(ends.Unix()-time.Now().Unix())
+	return r, true
 }
 
 // token puts around an AP-REQ what belongs there.

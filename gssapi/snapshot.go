@@ -21,7 +21,6 @@ type snapshots struct {
 	refused map[service]time.Time // until when no snapshot is tried; of the zero service, for none
 
 	tokens atomic.Int64 // made from snapshots, for tests
-	bare   atomic.Int64 // those of them without a context
 }
 
 // kept is what all initiators of the process share, as they share the default credential.
@@ -125,14 +124,13 @@ func (s *snapshots) step(l *leg) (result, bool) {
 	switch {
 	case r.by != nil:
 		s.tokens.Add(1)
-		s.bare.Add(1)
 	case ok:
 		s.tokens.Add(1)
 		l.handle.box, r.box = r.box, nil
 		if r.major&statusContinue != 0 && Flags(r.flags)&FlagDCEStyle == 0 {
 			r.names = sn.names
 		}
-		if by == nil && more {
+		if more {
 			s.keep(st, cut(g.watch, sn, l, r))
 		}
 	case r.box != nil:

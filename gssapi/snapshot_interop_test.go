@@ -31,6 +31,7 @@ func init() {
 			fmt.Println(snapped, c.Established(), a.Info().Mech == NTLMSSP, a.Info().Initiator, err)
 			c.Close()
 			a.Close()
+			dropSnapshots() // an acceptor that wants more than a token gets contexts
 			must(warm(www, asked))
 		}
 		fmt.Println(bytes.Equal(heads[0], heads[1]), bytes.Contains(heads[1], []byte(NTLMSSP)))

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -310,7 +311,11 @@ func init() {
 		a := NewAcceptor(nil)
 		answer, err := a.Step(ctx, token)
 		must(err)
-		p.copy("1", "cc")
+		if to := env("TEST_TO"); to != "" {
+			p.copy(to, "cc")
+		} else {
+			must(os.Remove(p.path("cc")))
+		}
 		if env("TEST_MORE") != "" {
 			answer = answer[:len(answer)-1]
 		}
@@ -324,10 +329,16 @@ func init() {
 func TestBareTokenIsAnsweredLate(t *testing.T) {
 	dir := t.TempDir()
 	users := twoUsers(t, dir)
-	for more, want := range map[string]string{"": "true " + users[0] + "@NEGO.TEST <nil>", "1": "somebody else's by now: " + users[0] + "@NEGO.TEST has sent the first token"} {
-		out := child(t, "answered late", "TEST_AUTH_ONLY=1", "TEST_DIR="+dir, "TEST_MORE="+more)
-		if !strings.Contains(out, want) || more != "" && !strings.HasPrefix(out, "false ") {
-			t.Errorf("%swant %s", out, want)
+	who := users[0] + "@NEGO.TEST"
+	for _, tc := range []struct{ to, more, want string }{
+		{"1", "", "true " + who + " <nil>"},
+		{"", "", "true " + who + " <nil>"},
+		{"1", "1", "false " + who + " gssapi: cannot initiate a context with HTTP@www.nego.test: the default credential is somebody else's by now: " + who + " has sent the first token"},
+		{"", "1", "false " + who + " gssapi: cannot initiate a context with HTTP@www.nego.test: there are no credentials"},
+	} {
+		out := child(t, "answered late", "TEST_AUTH_ONLY=1", "TEST_DIR="+dir, "TEST_TO="+tc.to, "TEST_MORE="+tc.more)
+		if !strings.HasPrefix(out, tc.want) {
+			t.Errorf("%swant %s", out, tc.want)
 		}
 	}
 }
@@ -415,10 +426,9 @@ func TestBareTokenIsNotMade(t *testing.T) {
 		"a credential":  {AuthOnly: true, Credential: newTicket(t, "alice")},
 	} {
 		bare(t, www, Options{})
-		before := kept.bare.Load()
 		for range 3 {
 			c, _, _, _ := first(www, &o)
-			if c.by != nil || kept.bare.Load() != before {
+			if c.by != nil {
 				t.Errorf("%s: there is none", name)
 			}
 			c.Close()
@@ -434,6 +444,12 @@ func TestStencilIsBad(t *testing.T) {
 	_, mutual := native(t, www, &Options{Flags: FlagMutual})
 	_, raw := native(t, www, &Options{Mech: KRB5})
 	whole, _ := native(t, www, nil)
+	conf, err := os.ReadFile(realm.Config)
+	must(err)
+	file := filepath.Join(t.TempDir(), "krb5.conf")
+	must(os.WriteFile(file, []byte("[libdefaults]\n client_aware_channel_bindings = true\n"+string(conf)), 0o600))
+	aware, err := hex.DecodeString(child(t, "token", "KRB5_CONFIG="+file))
+	must(err)
 	mustWarm(t, www, &Options{})
 	g, st, sn := kept.lend(service{www, SPNEGO})
 	if g == nil {
@@ -451,6 +467,7 @@ func TestStencilIsBad(t *testing.T) {
 		{"with delegation", delegating, true},
 		{"mutual", mutual, true},
 		{"of another mechanism", raw, true},
+		{"with more in its authenticator alone", aware, true},
 		{"cut", token[:len(token)-1], true},
 		{"longer", append(bytes.Clone(token), 0), true},
 		{"none", nil, true},
@@ -461,22 +478,95 @@ func TestStencilIsBad(t *testing.T) {
 	}
 }
 
+func init() {
+	children["token"] = func() {
+		c, token, _, err := first(www, nil)
+		must(err)
+		defer c.Close()
+		fmt.Printf("%x", token)
+	}
+}
+
+// Tokens for the same service that want different flags or bindings are by different stencils, while all of them are there, and
+// those that no stencil serves are no try for one.
+func TestStencilIsForFlagsAndBindings(t *testing.T) {
+	dropSnapshots()
+	bindings := []*ChannelBinding{nil, {Data: []byte("one")}, {Data: []byte("two")}}
+	flags := []Flags{0, FlagReplay | FlagSequence}
+	for range 2 { // cut, and then used among the others
+		for _, b := range bindings {
+			for _, f := range flags {
+				c, token := bare(t, www, Options{Flags: f, ChannelBinding: b})
+				a := NewAcceptor(&Options{ChannelBinding: b})
+				_, err := a.Step(ctx, token)
+				const asked = FlagReplay | FlagSequence
+				if got := a.Info().Flags; err != nil || got&asked != f || got&FlagChannelBound != 0 != (b != nil) {
+					t.Errorf("%s, %v: %s, %v", f, b, got, err)
+				}
+				a.Close()
+				c.Close()
+			}
+		}
+	}
+	for _, o := range []Options{{AuthOnly: true, Flags: FlagMutual}, {AuthOnly: true, Flags: FlagDCEStyle}, {AuthOnly: true, Lifetime: time.Minute}, {Flags: FlagIdentify}} {
+		c, _, _, _ := first(www, &o)
+		c.Close()
+	}
+	g, st, sn := kept.lend(service{www, SPNEGO})
+	if g == nil {
+		t.Fatal("there is no snapshot")
+	}
+	defer kept.put(g, st, sn, true)
+	if all := *st.stencils.Load(); len(all) != len(bindings)*len(flags) {
+		t.Errorf("%d stencils", len(all))
+	}
+}
+
+// What another call has cut meanwhile is not kept twice, and what is no stencil is not kept.
+func TestStencilIsKeptOnce(t *testing.T) {
+	var s snapshots
+	var st stock
+	for n, tc := range []struct {
+		more *stencil
+		want int
+	}{
+		{nil, 0}, {&stencil{}, 1}, {&stencil{}, 1}, {&stencil{flags: FlagReplay}, 2}, {&stencil{bindings: "b"}, 3},
+		{&stencil{flags: FlagReplay, bindings: "b"}, 4}, {&stencil{bindings: "b"}, 4}, {nil, 4},
+	} {
+		before := st.stencils.Load()
+		var was []*stencil
+		if before != nil {
+			was = slices.Clone(*before)
+		}
+		s.keep(&st, tc.more)
+		got := 0
+		if all := st.stencils.Load(); all != nil {
+			got = len(*all)
+		}
+		if got != tc.want || before != nil && !slices.Equal(*before, was) {
+			t.Errorf("%d: %d are kept", n, got)
+		}
+	}
+	for n := range 2 * maxStencils {
+		s.keep(&st, &stencil{bindings: fmt.Sprint(n)})
+	}
+	if n := len(*st.stencils.Load()); n != maxStencils {
+		t.Errorf("%d are kept", n)
+	}
+}
+
 func TestBadStencilIsNotUsed(t *testing.T) {
 	c, _ := bare(t, www, Options{})
 	c.Close()
 	g, st, sn := kept.lend(service{www, SPNEGO})
 	(*st.stencils.Load())[0].bad.Store(true)
 	kept.put(g, st, sn, true)
-	before := kept.bare.Load()
 	for range 3 {
 		c, _, snapped, err := first(www, &Options{AuthOnly: true})
 		if c.by != nil || !snapped || err != nil {
 			t.Error(c.by, snapped, err)
 		}
 		c.Close()
-	}
-	if kept.bare.Load() != before {
-		t.Error("it was used")
 	}
 }
 
@@ -526,14 +616,31 @@ func TestSameAuthenticator(t *testing.T) {
 			t.Errorf("field %d, %x: checksum", tc.field, tc.to)
 		}
 	}
-	for _, bad := range [][]byte{nil, {0x62}, whole[:len(whole)-1], der(0x62, der(0x30), []byte{5, 0}), der(0x61, whole[2:]), encode(append(slices.Clone(fields), []byte{5, 0}))} {
+	// What neither has is not taken for what is behind it.
+	lacking := slices.Clone(fields)
+	lacking[fieldChecksum], lacking[8] = nil, nil
+	if !sameAuthenticator(encode(lacking), encode(lacking)) || checksum(encode(lacking)) != nil {
+		t.Error("without a checksum")
+	}
+	for _, bad := range [][]byte{{0x30, 0}, {5, 0}, der(0x30, key(18, 32)[2:], []byte{5, 0}), append(key(18, 32), 5, 0)} {
+		changed := slices.Clone(fields)
+		changed[fieldSubkey] = bad
+		if sameAuthenticator(encode(changed), encode(changed)) || sameAuthenticator(whole, encode(changed)) {
+			t.Errorf("%x is a key", bad)
+		}
+	}
+	turned := der(0x62, der(0x30, der(0xa1, fields[1]), der(0xa0, fields[0])))
+	for _, bad := range [][]byte{nil, {0x62}, turned, whole[:len(whole)-1], der(0x62, der(0x30), []byte{5, 0}), der(0x61, whole[2:]), encode(append(slices.Clone(fields), []byte{5, 0}))} {
 		if _, ok := authenticator(bad); ok || sameAuthenticator(bad, bad) || checksum(bad) != nil {
 			t.Errorf("%x is one", bad)
 		}
 	}
 	for _, sum := range [][]byte{
 		der(0x30, der(0xa0, der(0x02, []byte{0, 0x80, 3})), der(0xa1, der(0x04, make([]byte, 28)))), // with a ticket, or IAKERB's
+		der(0x30, der(0xa0, der(0x02, []byte{0, 0x80, 3})), der(0xa1, der(0x04, make([]byte, 20)))),
 		der(0x30, der(0xa0, der(0x02, []byte{15})), der(0xa1, der(0x04, make([]byte, 24)))),
+		append(bytes.Clone(sum), 5, 0),
+		der(0x30, sum[2:], []byte{5, 0}),
 	} {
 		changed := slices.Clone(fields)
 		changed[3] = sum
@@ -556,11 +663,50 @@ func TestStencilPutsTogether(t *testing.T) {
 		if len(around) != 6 || len(inner) < n || !bytes.Equal((&stencil{around: around}).token(inner), token) {
 			t.Errorf("%d bytes", n)
 		}
+		if len(token) != cap(token) {
+			t.Errorf("%d bytes, and %d were expected", len(token), cap(token))
+		}
 	}
 	_, token := native(t, www, nil)
 	around, inner := split(token, tokenTags(SPNEGO)...)
 	if !bytes.Equal((&stencil{around: around}).token(inner), token) {
 		t.Errorf("%x", token)
+	}
+}
+
+// What is not as the tags say is not taken apart, and ends.
+func TestStencilTakesNothingElseApart(t *testing.T) {
+	for _, b := range [][]byte{
+		nil, {0x60}, {0x60, 0}, {0x60, 1}, {0x61, 2, 0x6e, 0}, {0x60, 2, 0x6f, 0}, {0x60, 2, 0x6e, 1}, {0x60, 2, 0x6e, 0, 0},
+		{0x60, 4, 6, 3, 0x6e, 0}, {0x60, 5, 6, 1, 9, 0x6e, 1}, {0x60, 3, 6, 0x81, 0}, {0x60, 0x81, 2, 0x6e, 0},
+	} {
+		if around, inner := split(b, 0x60, 0x6e); around != nil || inner != nil {
+			t.Errorf("%x: %v, %x", b, around, inner)
+		}
+	}
+}
+
+// Requests differ in their authenticators, and nowhere else.
+func TestRequestsAreAlike(t *testing.T) {
+	der := func(tag byte, inside ...[]byte) []byte {
+		b := bytes.Join(inside, nil)
+		return append(appendHeader(nil, tag, len(b)), b...)
+	}
+	request := func(before, cipher, after, behind string) []byte {
+		return der(0x6e, der(0x30, []byte(before), der(0xa4, der(0x30, der(0xa2, der(0x04, []byte(cipher)), []byte(after)))), []byte(behind)))
+	}
+	const one, two = "\xa0\x01a", "\xa0\x01b"
+	whole := request(one, "cipher", one, one)
+	for n, tc := range []struct {
+		b    []byte
+		like bool
+	}{
+		{whole, true}, {request(one, "another", one, one), true}, {request(two, "cipher", one, one), false},
+		{request(one, "cipher", two, one), false}, {request(one, "cipher", one, two), false}, {request(one, "cipher", one, ""), false}, {nil, false}, {whole[1:], false},
+	} {
+		if alike(whole, tc.b) != tc.like || alike(tc.b, whole) != tc.like {
+			t.Errorf("%d: not %t", n, tc.like)
+		}
 	}
 }
 

@@ -8,8 +8,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -263,6 +265,60 @@ func TestInteropNTLMFallback(t *testing.T) {
 		}
 		if err := os.Remove(strings.TrimPrefix(cache, "FILE:")); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A server that takes NTLM alone chooses it of what a token offers, Kerberos's first. What it answers is the same for a token that has
+// a context from the beginning and for one that gets it only now.
+func TestInteropNTLMInsteadOfATicket(t *testing.T) {
+	r := inNTLM(t)
+	if r == nil {
+		return
+	}
+	cache := "FILE:" + t.TempDir() + "/ccache"
+	setenv("KRB5CCNAME=" + cache)
+	if err := r.Kinit(t.Context(), "user", cache); err != nil {
+		t.Fatal(err)
+	}
+	env := slices.DeleteFunc(serverEnv(), func(kv string) bool { return strings.HasPrefix(kv, "KRB5_KTNAME=") })
+	s, c := apache(t, env)
+	run := func(version, url string, base *http.Transport) (told []string) {
+		for _, preempt := range []Preemption{PreemptNever, PreemptRemember, PreemptAlways} {
+			trace, events := recorder()
+			tr := &Transport{Base: base, Preemptive: preempt, Trace: trace}
+			for n := range 4 { // nothing is known of the server, then that it needs a lane, then there is one
+				body := []io.Reader{nil, strings.NewReader("some text"), hidden{strings.NewReader("some text")}, nil}[n]
+				req := newRequest(t, "POST", url+ntlmPath, body)
+				if n == 2 {
+					tr.CloseIdleConnections()
+				}
+				resp, text := do(t, &http.Client{Transport: tr}, req)
+				o := OutcomeOf(resp)
+				if resp.StatusCode != 200 || o.Err != nil || resp.ProtoMajor != 1 || n == 0 && o.Legs < 2 {
+					t.Errorf("%s %s %d: %s, %+v", version, preempt, n, resp.Status, o)
+					continue
+				}
+				got := seen(t, text)
+				if got.User != alice || got.Mech != "Negotiate/NTLM" || body != nil && got.Body != 9 {
+					t.Errorf("%s %s %d: %+v", version, preempt, n, got)
+				}
+				told = append(told, fmt.Sprintf("%s %d: %+v", preempt, n, o))
+			}
+			told = append(told, events()...)
+			tr.CloseIdleConnections()
+		}
+		return told
+	}
+	for version, v := range versions(c, s.URL, s.TLSURL) {
+		// Who has a file of a moment ago gets no snapshot of its ticket.
+		if err := r.Kinit(t.Context(), "user", cache); err != nil {
+			t.Fatal(err)
+		}
+		want := run(version, v.url, v.base)
+		mustBeBare(t, gssapi.Service("HTTP", "localhost"), gssapi.Options{})
+		if got := run(version, v.url, v.base); !slices.Equal(got, want) {
+			t.Errorf("%s: %q\nat first:\n%q", version, got, want)
 		}
 	}
 }

@@ -30,7 +30,7 @@ const (
 	ErrFailure                                     // GSS_S_FAILURE: the text says what
 	ErrBadQOP                                      // GSS_S_BAD_QOP
 	ErrUnauthorized                                // GSS_S_UNAUTHORIZED
-	ErrUnavailable                                 // GSS_S_UNAVAILABLE: the library, or this build, lacks it
+	ErrUnavailable                                 // GSS_S_UNAVAILABLE: the library, or this build, lacks it, or the context is AuthOnly
 	ErrDuplicateElement                            // GSS_S_DUPLICATE_ELEMENT
 	ErrNameNotMech                                 // GSS_S_NAME_NOT_MN
 )

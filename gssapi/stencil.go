@@ -8,23 +8,22 @@ import (
 
 // stencil is what the first tokens for a target have in common where a context is to authenticate and no more, and to ask for no
 // answer (Options.AuthOnly, without FlagMutual). Of such a token nothing is needed once it was sent, so that no context has to be
-// made for it: no names copied, no keys derived, no krb5.conf asked by the two krb5 contexts that MIT krb5 makes for each of its own.
+// made for it: no names copied, no keys derived, no krb5.conf asked by the two krb5_contexts that MIT krb5 makes for each of its own.
 //
-// It is cut from a token that the library has made. What is in the middle, the AP-REQ (RFC 4120 section 5.5.1), is then made by the function of libkrb5 that
-// gss_init_sec_context has it from; what is around it, and the checksum in its authenticator, which has the flags and the sum of the
-// bindings (RFC 4121 section 4.1.1), are copied. A stencil is used once such a token, decrypted, has turned out to be the same as the library's but for
-// what is different in each: time, subkey and sequence number.
+// It is cut from a token that the library has made. What is in the middle, the AP-REQ (RFC 4120 section 5.5.1), is then made by the
+// function of libkrb5 that gss_init_sec_context has it from; what is around it, and the checksum in its authenticator, which has the flags
+// and the MD5 of the bindings (RFC 4121 section 4.1.1), are copied. A stencil is used once such a token, decrypted, has turned out to be
+// the same as the library's but for what is different in each: time, subkey and sequence number.
 type stencil struct {
 	flags    Flags
 	bindings string // packed
 
-	// bad is one that is not to be used: the library makes other tokens, or the acceptor was content with none.
+	// bad is one that is not to be used: the library makes other tokens, or the acceptor wanted more than one.
 	bad atomic.Bool
 
 	around   []frame
 	checksum []byte
-	like     result // what came with the library's token
-	info     []byte // what its context has to say, packed
+	like     result // what came with the library's token; names are both, as ctxInfo packs them
 }
 
 // frame is an element with what is inside of it before another one, and behind that.
@@ -38,7 +37,7 @@ func (l *leg) stencilled() bool {
 	return l.opts.AuthOnly && l.opts.Flags&(FlagMutual|FlagDCEStyle) == 0 && l.opts.Lifetime == 0
 }
 
-// fits says whether the stencil is of tokens like a leg's. It may be bad.
+// fits says whether the stencil is for tokens like a leg's. It may be bad.
 func (s *stencil) fits(l *leg) bool {
 	return s.flags == l.opts.Flags && s.bindings == string(l.bindings)
 }
@@ -55,9 +54,8 @@ func cut(watch box, sn snapshot, l *leg, like result) *stencil {
 	if sum == nil || info.failed() {
 		return s
 	}
-	s.around, s.checksum, s.like, s.info = around, sum, like, info.out
-	s.like.out = nil
-	s.like.names = info.out
+	s.around, s.checksum, s.like = around, sum, like
+	s.like.out, s.like.names = nil, info.out
 	made := snapshotRequest(watch, sn.box, s)
 	if made.flags == snapshotLater {
 		return nil

@@ -163,10 +163,10 @@ func TestBareTokensHaveTheirOwnBindings(t *testing.T) {
 	}
 	token := func(n int) bool {
 		c, token, snapped, err := first(www, &Options{AuthOnly: true, ChannelBinding: &ChannelBinding{Data: fmt.Append(nil, n)}})
-		defer c.Close()
 		if err != nil || !snapped {
 			t.Fatal(snapped, err)
 		}
+		defer c.Close()
 		a := NewAcceptor(&Options{ChannelBinding: &ChannelBinding{Data: fmt.Append(nil, n)}})
 		defer a.Close()
 		if _, err := a.Step(ctx, token); err != nil || a.Info().Flags&FlagChannelBound == 0 {

@@ -19,7 +19,7 @@ const (
 	cAcquired    = "C, acquired credential"
 	cFloor       = "C floor"
 	negoDefault  = "nego, default credential"
-	negoContext  = "nego, default credential, whole context"
+	negoContext  = "nego, whole context"
 	negoAcquired = "nego, acquired credential"
 	gokrb5       = "gokrb5"
 )

@@ -304,9 +304,10 @@ func TestAcceptorNames(t *testing.T) {
 
 const ours = "default_realm = NEGO.TEST"
 
-// A ticket of another realm says which ones it came through. Mirrors the case of t_gssapi.py with three realms. Heimdal has to be
-// told the way.
-func TestTransitedRealms(t *testing.T) {
+// transitedRealms starts three realms, whose tickets go from A.X to B.X by X. Heimdal has to be told the way. The environment is that of
+// user@A.X and of the service HTTP/b@B.X.
+func transitedRealms(t *testing.T) (env []string) {
+	t.Helper()
 	services := map[string][]string{"A.X": {}, "X": {}, "B.X": {"HTTP/b"}}
 	trust := map[string][]string{"A.X": {"krbtgt/X@A.X"}, "X": {"krbtgt/X@A.X", "krbtgt/B.X@X"}, "B.X": {"krbtgt/B.X@X"}}
 	var realms []*krbtest.Realm
@@ -321,7 +322,12 @@ func TestTransitedRealms(t *testing.T) {
 	}
 	conf := filepath.Join(t.TempDir(), "krb5.conf")
 	writeConf(t, conf, "default_realm = A.X"+either("", "\n[capaths]\n A.X = {\n  B.X = X\n }"), realms...)
-	out := child(t, "acceptor name", append(realms[0].Env(), "KRB5_CONFIG="+conf, "KRB5_KTNAME="+realms[2].KeytabFile, "TEST_TARGET=p:HTTP/b@B.X", "TEST_NAME=h:HTTP")...)
+	return append(realms[0].Env(), "KRB5_CONFIG="+conf, "KRB5_KTNAME="+realms[2].KeytabFile)
+}
+
+// A ticket of another realm says which ones it came through. Mirrors the case of t_gssapi.py with three realms.
+func TestTransitedRealms(t *testing.T) {
+	out := child(t, "acceptor name", append(transitedRealms(t), "TEST_TARGET=p:HTTP/b@B.X", "TEST_NAME=h:HTTP")...)
 	if out != "HTTP/b@B.X user@A.X\n" {
 		t.Error(out)
 	}

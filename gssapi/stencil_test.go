@@ -414,6 +414,30 @@ func init() {
 	}
 }
 
+func init() {
+	children["a service of another realm"] = func() {
+		target := Principal("HTTP/b@B.X")
+		must(warm(target, asked))
+		c, token, snapped, err := first(target, asked)
+		must(err)
+		a := NewAcceptor(nil)
+		answer, err := a.Step(ctx, token)
+		must(err)
+		_, err = c.Step(ctx, answer)
+		fmt.Println(snapped, c.Info().Initiator, c.Info().Acceptor, a.Info().Initiator, a.Info().Acceptor, err)
+	}
+}
+
+// A ticket that other realms have led to is as good as any.
+func TestBareTokenForAnotherRealm(t *testing.T) {
+	env := transitedRealms(t)
+	wholeAndBare(t, func(t *testing.T, how string) {
+		if out := child(t, "a service of another realm", append(env, how)...); out != "true user@A.X HTTP/b@B.X user@A.X HTTP/b@B.X <nil>\n" {
+			t.Error(out)
+		}
+	})
+}
+
 // A context is made wherever more than a token is wanted of it.
 func TestBareTokenIsNotMade(t *testing.T) {
 	for name, o := range map[string]Options{

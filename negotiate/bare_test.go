@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nego-sso/nego/gssapi"
+	"github.com/nego-sso/nego/krbtest"
 )
 
 // mustBeBare makes tokens until they have no context behind them: a ticket cache that was written just now has to rest, and
@@ -76,8 +77,12 @@ type bareResult struct {
 // A token without a context is answered as one with it is: whatever the server says, and whatever way the request goes, outcome,
 // errors, events and what the server gets are the same as with a credential that somebody has acquired, for which the library makes each context.
 func TestBareTokenIsAnswered(t *testing.T) {
-	if onHeimdal {
+	if onHeimdal || !inChild(t, localFiles()...) {
 		return
+	}
+	for _, kv := range krbtest.Start(t, nil).Env() {
+		name, value, _ := strings.Cut(kv, "=")
+		os.Setenv(name, value)
 	}
 	cred, err := gssapi.Acquire(t.Context(), nil)
 	if err != nil {

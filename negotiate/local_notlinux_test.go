@@ -1,0 +1,5 @@
+//go:build !linux
+
+package negotiate
+
+func localFiles() []string { return nil }

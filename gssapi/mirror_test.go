@@ -151,16 +151,10 @@ func TestMicrosoftsOID(t *testing.T) {
 	}
 }
 
-// der is an element with its length in front.
-func der(tag byte, content []byte) []byte {
-	n := len(content)
-	switch {
-	case n < 0x80:
-		return slices.Concat([]byte{tag, byte(n)}, content)
-	case n < 0x100:
-		return slices.Concat([]byte{tag, 0x81, byte(n)}, content)
-	}
-	return slices.Concat([]byte{tag, 0x82, byte(n >> 8), byte(n)}, content)
+// der is an element, with its length in front of what is inside.
+func der(tag byte, inside ...[]byte) []byte {
+	b := slices.Concat(inside...)
+	return append(appendHeader(nil, tag, len(b)), b...)
 }
 
 // Mirrors test_neghints of t_spnego.c: to an empty token an acceptor answers with its mechanisms and the hint of [MS-SPNG].

@@ -125,8 +125,7 @@ func appendHeader(b []byte, tag byte, n int) []byte {
 	return append(b, tag, 0x83, byte(n>>16), byte(n>>8), byte(n))
 }
 
-// The elements within each other that lead to an AP-REQ (RFC 4178 section 4.2.1, RFC 4121 section 4.1), to the ciphertext of its authenticator, and
-// to the fields of that (RFC 4120 section 5.5.1).
+// tokenTags are those of the elements within each other that lead to the AP-REQ in a token (RFC 4178 section 4.2.1, RFC 4121 section 4.1).
 func tokenTags(mech OID) []byte {
 	if mech == SPNEGO {
 		return []byte{0x60, 0xa0, 0x30, 0xa2, 0x04, 0x60, 0x6e}
@@ -134,6 +133,7 @@ func tokenTags(mech OID) []byte {
 	return []byte{0x60, 0x6e}
 }
 
+// requestTags lead to the ciphertext of an AP-REQ's authenticator (RFC 4120 section 5.5.1).
 var requestTags = []byte{0x6e, 0x30, 0xa4, 0x30, 0xa2, 0x04}
 
 // split takes elements within each other apart. Inner is the one with the last tag, header and all; it is nil where they are not like that.
@@ -194,9 +194,11 @@ func authenticator(plain []byte) (fields [9][]byte, ok bool) {
 }
 
 const (
-	fieldChecksum = 3
-	fieldSubkey   = 6
-	fieldSequence = 7
+	fieldChecksum     = 3
+	fieldMicroseconds = 4
+	fieldSeconds      = 5
+	fieldSubkey       = 6
+	fieldSequence     = 7
 )
 
 // checksum is what GSSAPI has put into the place of one. It is nil where that is not all that it has there.
@@ -221,7 +223,7 @@ func sameAuthenticator(a, b []byte) bool {
 	}
 	for tag := range x {
 		switch tag {
-		case 4, 5, fieldSequence: // microseconds, seconds, and what both choose at random
+		case fieldMicroseconds, fieldSeconds, fieldSequence:
 			if len(x[tag]) == 0 || len(y[tag]) == 0 {
 				return false
 			}

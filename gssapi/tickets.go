@@ -27,8 +27,8 @@ const (
 	maxTicket  = 32 << 10 // the sum of a larger one takes as long as the question
 )
 
-// keep notes what the library has told, if anything is to be kept. Names that not the ticket alone decides about are left out: whether MIT krb5 calls an anonymous
-// user that has to do with the authenticator.
+// keep notes what the library has told, if anything is to be kept. Names that not the ticket alone decides about are left out: whether
+// MIT krb5 calls an anonymous user that has to do with the authenticator.
 func (t tickets) keep(of ticketID, id identity) {
 	u := unpack{id.names}
 	if n := u.name(); t == nil || of == (ticketID{}) || n.typ != NTKRB5Principal || strings.HasPrefix(n.text, "WELLKNOWN/") {

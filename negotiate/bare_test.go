@@ -80,10 +80,7 @@ func TestBareTokenIsAnswered(t *testing.T) {
 	if onHeimdal || !inChild(t, localFiles()...) {
 		return
 	}
-	for _, kv := range krbtest.Start(t, nil).Env() {
-		name, value, _ := strings.Cut(kv, "=")
-		os.Setenv(name, value)
-	}
+	setenv(krbtest.Start(t, nil).Env()...)
 	cred, err := gssapi.Acquire(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)

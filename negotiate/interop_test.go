@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -159,13 +158,6 @@ func inRealm(t *testing.T, o *krbtest.Options, more func(r *krbtest.Realm) []str
 		setenv(more(r)...)
 	}
 	return r
-}
-
-func setenv(env ...string) {
-	for _, kv := range env {
-		name, value, _ := strings.Cut(kv, "=")
-		os.Setenv(name, value)
-	}
 }
 
 // steady fails the test if goroutines or connections are left when its clients are done with.

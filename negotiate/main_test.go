@@ -41,16 +41,20 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	realm = r
-	for _, kv := range r.Env() {
-		name, value, _ := strings.Cut(kv, "=")
-		os.Setenv(name, value)
-	}
+	setenv(r.Env()...)
 	code := m.Run()
 	if err := r.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+func setenv(env ...string) {
+	for _, kv := range env {
+		name, value, _ := strings.Cut(kv, "=")
+		os.Setenv(name, value)
+	}
 }
 
 // inChild runs the calling test in a process of its own with another environment, and reports there that it

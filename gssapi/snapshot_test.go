@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,7 @@ func warm(target Name, o *Options) error {
 		whole := c.by == nil
 		c.Close()
 		if l := (leg{opts: c.opts}); whole && l.stencilled() && err == nil {
+			makeRoom(service{target, c.opts.Mech})
 			continue
 		}
 		if err != nil || snapped {
@@ -45,6 +47,19 @@ func warm(target Name, o *Options) error {
 		}
 	}
 	return errors.New("no token comes of a snapshot")
+}
+
+// makeRoom drops everything where other tests have taken all the places that there are for stencils, or have made one bad.
+func makeRoom(of service) {
+	g, st, sn := kept.lend(of)
+	if g == nil {
+		return
+	}
+	isBad := func(s *stencil) bool { return s.bad.Load() }
+	if all := st.stencils.Load(); all != nil && (len(*all) == maxStencils || slices.ContainsFunc(*all, isBad)) {
+		kept.drop(g)
+	}
+	kept.put(g, st, sn, true)
 }
 
 func mustWarm(t testing.TB, target Name, o *Options) {

@@ -96,8 +96,10 @@ func (e effort) onStage(ctx context.Context, r *Results, show progress) (err err
 	if err := st.serve(); err != nil {
 		return err
 	}
-	tokens := pace{moreRounds * e.rounds, e.round}
-	waits := pace{e.rounds, e.round / 2} // a client waits for its server as long as it works, or longer
+	tokens, waits := e.pace, e.pace
+	tokens.rounds *= moreRounds
+	waits.round /= 2 // a client waits for its server as long as it works, or longer
+	waits.warmUp = 2 // and has slept for seconds, while it was the others' turn
 	for _, set := range []struct {
 		title string
 		rows  []*Row

@@ -25,6 +25,7 @@ type Row struct {
 type pace struct {
 	rounds int
 	round  time.Duration // CPU of one row in one round, about
+	warmUp int           // one in so many operations more come before each round and are not counted; 0: none
 }
 
 // measureAll runs all rows in turn, round by round, so that what the machine does meanwhile is in all of them, and a
@@ -50,7 +51,7 @@ func measureAll(ctx context.Context, title string, rows []*Row, p pace, show pro
 			if round%2 == 1 {
 				r = rows[len(rows)-1-i]
 			}
-			s, err := r.runner.run(r.n)
+			s, err := r.measure(p.warmUp)
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", title, r, err)
 			}
@@ -59,6 +60,16 @@ func measureAll(ctx context.Context, title string, rows []*Row, p pace, show pro
 	}
 	show.done("%s: %d rows, %d rounds, %.0f s", title, len(rows), p.rounds, time.Since(begin).Seconds())
 	return nil
+}
+
+// measure takes a round's sample.
+func (r *Row) measure(warmUp int) (Sample, error) {
+	if warmUp > 0 {
+		if _, err := r.runner.run(max(r.Threads, r.n/warmUp)); err != nil {
+			return Sample{}, err
+		}
+	}
+	return r.runner.run(r.n)
 }
 
 // calibrate finds out how many operations take about the given CPU time, by the cheapest of some tries: it is the same on a busy

@@ -25,7 +25,7 @@ type Row struct {
 type pace struct {
 	rounds int
 	round  time.Duration // CPU of one row in one round, about
-	warmUp int           // one in so many operations more come before each round and are not counted; 0: none
+	warmUp int           // a round's operations by those that come before it, uncounted; 0: there are none
 }
 
 // measureAll runs all rows in turn, round by round, so that what the machine does meanwhile is in all of them, and a
